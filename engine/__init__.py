@@ -1,0 +1,1 @@
+"""The LLM engine: paged attention, continuous batching. ENGINE: see docs/engine.md."""
