@@ -54,14 +54,10 @@ class ModelShape:
     def from_folder(cls, folder: Path) -> "ModelShape":
         """Read `config.json` of a model folder; raises InputError when there is none or it can't be served."""
         if not folder.is_dir():
-            raise InputError(
-                f"model folder {folder} does not exist: give a folder with config.json and weights"
-            )
+            raise InputError(f"model folder {folder} does not exist: give a folder with config.json and weights")
         path = folder / "config.json"
         if not path.is_file():
-            raise InputError(
-                f"model folder {folder} has no config.json: give a Hugging Face model folder or a .gguf"
-            )
+            raise InputError(f"model folder {folder} has no config.json: give a Hugging Face model folder or a .gguf")
         try:
             raw = json.loads(path.read_text())
         except ValueError as error:
@@ -106,9 +102,7 @@ def _family(raw: dict[str, Any]) -> str:
         raise InputError(f"model family {family!r} is not supported; supported are {', '.join(FAMILIES)}")
     if raw.get("hidden_act", "silu") != "silu":
         raise InputError(f"hidden_act {raw['hidden_act']!r} is not supported; supported is silu")
-    if family != "mistral" and (
-        raw.get("use_sliding_window") or "sliding_attention" in (raw.get("layer_types") or [])
-    ):
+    if family != "mistral" and (raw.get("use_sliding_window") or "sliding_attention" in (raw.get("layer_types") or [])):
         raise InputError(f"{family} with a sliding window on some layers is not supported")
     return family
 

@@ -121,9 +121,7 @@ class BlockPool:
             raise AssertionError("block 0 was handed out")
         for block in range(1, self.num_blocks):
             if self._references[block] != named[block]:
-                raise AssertionError(
-                    f"block {block}: {self._references[block]} references, {named[block]} tables"
-                )
+                raise AssertionError(f"block {block}: {self._references[block]} references, {named[block]} tables")
             if (self._references[block] == 0) != (block in self._idle):
                 raise AssertionError(f"block {block} is neither idle nor referenced, or both")
         for key, (_, block) in self._index.items():

@@ -56,9 +56,7 @@ class Request:
     computed: int = 0
     in_flight: int = 0
     blocks: list[int] = field(default_factory=list)
-    registered: int = (
-        0  # leading blocks whose content the prefix index knows, and the id of the last one's content
-    )
+    registered: int = 0  # leading blocks whose content the prefix index knows, and the id of the last one's content
     content: int = 0
     cached_tokens: int = 0  # of the prompt, found in the prefix index at first admission
     preemptions: int = 0

@@ -13,9 +13,7 @@ from engine.request import Request, SamplingParams, State
 from engine.scheduler import Scheduler, Step
 
 
-def make_request(
-    number: int, prompt: list[int], max_tokens: int, stop_ids: frozenset[int] = frozenset()
-) -> Request:
+def make_request(number: int, prompt: list[int], max_tokens: int, stop_ids: frozenset[int] = frozenset()) -> Request:
     return Request(number, prompt, SamplingParams(max_tokens=max_tokens), stop_ids)
 
 
@@ -110,9 +108,7 @@ def _plan_checked(scheduler: Scheduler, launched: list[Step]) -> None:
 
 
 def test_long_prompt_neither_starves_decodes_nor_blocks_short_prompts() -> None:
-    scheduler = Scheduler(
-        SchedulerConfig(token_budget=64, block_size=16, num_blocks=2000, max_model_len=20_000)
-    )
+    scheduler = Scheduler(SchedulerConfig(token_budget=64, block_size=16, num_blocks=2000, max_model_len=20_000))
     decoding = make_request(0, [1, 2, 3], 1000)
     scheduler.submit(decoding)
     commit(scheduler, scheduler.plan())
