@@ -50,8 +50,8 @@ class Decoder:
         self.weights = weights
         self._cos, self._sin = rotary_tables(shape, weights.embedding.dtype)
 
-    def __call__(self, batch: Batch, caches: list[Tensor]) -> Tensor:
-        """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches`, one a layer."""
+    def __call__(self, batch: Batch, caches: Tensor) -> Tensor:
+        """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches [layers, …]`."""
         eps = self.shape.rms_eps
         cos, sin = self._cos[batch.positions], self._sin[batch.positions]
         x = F.embedding(batch.tokens, self.weights.embedding)
