@@ -35,9 +35,13 @@ def silu_mul(gate_up: Tensor) -> Tensor:
 
 
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D]` of x's dtype."""
+    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D / 2]` of x's dtype."""
+    rotated = torch.empty(x.shape, dtype=x.dtype)
     first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * cos, torch.cat((-second, first), dim=-1), sin)
+    into_first, into_second = rotated.chunk(2, dim=-1)
+    torch.mul(first, cos, out=into_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=into_second).addcmul_(first, sin)
+    return rotated
 
 
 def rope_and_write_kv(
@@ -51,7 +55,7 @@ def rope_and_write_kv(
     """Normalize (where the family does) and rotate queries and keys, store keys and values, return the queries.
 
     `qkv [T, H + 2G, D]` is overwritten; `slots [T]` are block * block_size + offset; `norms` are the query and key
-    weights `[D]` and epsilon of QK-norm. Returns a view `[T, H, D]` of `qkv`.
+    weights `[D]` and epsilon of QK-norm. Returns `[T, H, D]`.
     """
     kv_heads, block_size = cache.shape[2:4]
     heads = qkv.shape[1] - 2 * kv_heads
@@ -60,9 +64,10 @@ def rope_and_write_kv(
         query_weight, key_weight, eps = norms
         queries_keys[:, :heads] = rms_norm(queries_keys[:, :heads], query_weight, eps)
         queries_keys[:, heads:] = rms_norm(queries_keys[:, heads:], key_weight, eps)
-    queries_keys.copy_(rope(queries_keys, cos, sin))
+    rotated = rope(queries_keys, cos, sin)
+    qkv[:, heads : heads + kv_heads] = rotated[:, heads:]
     cache[:, slots // block_size, :, slots % block_size] = qkv[:, heads:].view(-1, 2, kv_heads, qkv.shape[2])
-    return qkv[:, :heads]
+    return rotated[:, :heads]
 
 
 def clear_blocks(caches: Tensor, blocks: Tensor) -> None:
