@@ -9,13 +9,13 @@ from decimal import Decimal
 
 import numpy as np
 
-from costadvisor.common.money import money_in_prose
 from costadvisor.economics.capacity import planning_requests_per_s
 from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, SelfHostOption
 from costadvisor.economics.cashflow import discount_factors
 from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month, week_hours
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
+from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
 from costadvisor.economics.fleet import planned_week, served_weights
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
@@ -150,7 +150,7 @@ class _Comparison:
         return (lowest, most, limit) if most < highest else (lowest, highest, None)
 
     def _usd(self, volume: float) -> Decimal:
-        return Decimal(volume * self.month_1_usd_per_request)
+        return exact(volume * self.month_1_usd_per_request)
 
     def _interval(self, start: float, stop: float | None) -> Interval:
         workload = self.case.workload
@@ -173,13 +173,13 @@ class _Comparison:
             end = f"up to {limit:,} replicas" if limit else "$10 to $10M of API spend a month"
             return f"Not within {end}, by {what}."
         start = found.stretches[0][0]
-        spend = money_in_prose(self._usd(start), "USD")
+        spend = prose_usd(self._usd(start))
         text = f"Cheaper than {self.api.id} from {spend} of API spend a month ({self._replicas(start)}), by {what}"
         more = len(found.stretches) - 1
         if more:
             text += f"; {more} further {'stretch' if more == 1 else 'stretches'} above it with gaps between"
         if found.examined_to is not None:
-            text += f"; not examined above {money_in_prose(self._usd(found.examined_to), 'USD')}"
+            text += f"; not examined above {prose_usd(self._usd(found.examined_to))}"
         return text + "."
 
     def _replicas(self, volume: float) -> str:
@@ -187,11 +187,11 @@ class _Comparison:
         scale = volume / float(self.case.workload.requests_per_month)
         week = planned_week(self.case, self.option, volume=scale * (1 + 1e-6))
         most = int(week.replicas.max()) if week else 0
-        return f"{most:,} replica{'' if most == 1 else 's'}"
+        return count(most, "replica")
 
     def _prose_per_mtok(self, usd_per_request: float) -> str:
         """Over the horizon both sides are totals, so they are shown per token of a mean month."""
         workload = self.case.workload
         tokens = float((workload.input_tokens.mean or 0) + (workload.output_tokens.mean or 0))
         months = float(self.basis.volume @ self.basis.flat)
-        return money_in_prose(Decimal(usd_per_request / months / tokens * 1e6), "USD")
+        return rate_usd(usd_per_request / months / tokens * 1e6)
