@@ -153,9 +153,7 @@ def _hosted_price(catalog: Catalog, provider: str, model: str, on: date) -> ApiP
     known = [price for price in priced if price[0] <= on]
     if priced and not known:
         first = min(as_of for as_of, _, _ in priced)
-        raise UnknownPriceError(
-            f"the first price of {provider} / {model} known is of {first}, later than {on}"
-        )
+        raise UnknownPriceError(f"the first price of {provider} / {model} known is of {first}, later than {on}")
     if not known:
         return None
     as_of, rates, source = max(known, key=lambda price: price[0])

@@ -80,7 +80,5 @@ def _formula(first: PublishedThroughput, rate: float, ceiling: float, stretch: f
     if rate < ceiling:
         start = f"{rate:.3g} requests/s, the most whose published tail is inside the objective, at {lengths}"
     else:
-        start = (
-            f"{OPEN_LOOP_SHARE} x {ceiling / OPEN_LOOP_SHARE:.3g} requests/s, the most reached, at {lengths}"
-        )
+        start = f"{OPEN_LOOP_SHARE} x {ceiling / OPEN_LOOP_SHARE:.3g} requests/s, the most reached, at {lengths}"
     return f"{start}; divided by {stretch:.3g}, the larger of the ratios of this workload's lengths to those"

@@ -39,8 +39,7 @@ class Catalog:
     def sources(self) -> dict[str, Source]:
         rows = read_rows(self._folder / "sources.csv")
         listed = [
-            Source(row.required("id"), row.required("name"), row.required("licence"), row.text("note"))
-            for row in rows
+            Source(row.required("id"), row.required("name"), row.required("licence"), row.text("note")) for row in rows
         ]
         return {source.id: source for source in listed}
 

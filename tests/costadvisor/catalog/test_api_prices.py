@@ -75,15 +75,11 @@ def usd(*, batch: bool = False, cache_write_5m: int = 0) -> Decimal | None:
 
 
 def test_usage_is_priced_by_kind_of_token() -> None:
-    assert usd() == Decimal("0.7") * Decimal("0.4") + Decimal("0.3") * Decimal("0.1") + Decimal(
-        "0.2"
-    ) * Decimal("1.6")
+    assert usd() == Decimal("0.7") * Decimal("0.4") + Decimal("0.3") * Decimal("0.1") + Decimal("0.2") * Decimal("1.6")
 
 
 def test_batch_halves_what_is_published_for_batch_and_leaves_cached_input_alone() -> None:
-    assert usd(batch=True) == Decimal("0.7") * Decimal("0.2") + Decimal("0.03") + Decimal("0.2") * Decimal(
-        "0.8"
-    )
+    assert usd(batch=True) == Decimal("0.7") * Decimal("0.2") + Decimal("0.03") + Decimal("0.2") * Decimal("0.8")
 
 
 def test_what_is_not_known_is_not_free() -> None:

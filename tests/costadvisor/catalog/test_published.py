@@ -9,9 +9,7 @@ from costadvisor.catalog.facts import PublishedThroughput
 from costadvisor.catalog.published import OPEN_LOOP_SHARE, PublishedCapacity, published_capacity
 
 
-def level(
-    concurrency: int, output_tokens_per_s: float, ttft_ms: float, stat: str = "p99"
-) -> PublishedThroughput:
+def level(concurrency: int, output_tokens_per_s: float, ttft_ms: float, stat: str = "p99") -> PublishedThroughput:
     return PublishedThroughput(
         series="test", engine="vLLM", engine_version="0", model="m", gpu="H100", form_factor="SXM", gpus=1,
         dtype="bf16", input_tokens=1000, output_tokens=100, concurrency=concurrency,
@@ -30,9 +28,7 @@ def capacity(
     ttft: float = 1000,
     tpot: float = 50,
 ) -> PublishedCapacity:
-    return published_capacity(
-        levels, input_tokens=inputs, output_tokens=outputs, ttft_p95_ms=ttft, tpot_p95_ms=tpot
-    )
+    return published_capacity(levels, input_tokens=inputs, output_tokens=outputs, ttft_p95_ms=ttft, tpot_p95_ms=tpot)
 
 
 def test_a_tail_inside_the_objective_is_grade_c_and_still_capped_below_saturation() -> None:
