@@ -1,7 +1,6 @@
 """The model's shape and the engine's limits. Torch-free, so that the simulator and the web process can read them."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,17 +163,25 @@ class EngineOptions:
     dtype: str | None = None
     device: str = "auto"
     max_batch: int = 64
-    token_budget: int | None = None
     block_size: int = 64
     num_blocks: int | None = None
+    token_budget: int | None = None
     prefix_cache: bool = True
     dummy_weights: bool = False
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device is {self.device!r}; it must be auto, cpu or cuda")
-        if self.threads is not None and not 1 <= self.threads <= (os.cpu_count() or 1):
-            raise InputError(f"threads is {self.threads}; this machine has {os.cpu_count()} cores")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Every choice made."""
+
+    scheduler: SchedulerConfig
+    device: str
+    dtype: str
+    dummy_weights: bool
+    kv_bytes_per_token: int

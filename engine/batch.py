@@ -1,0 +1,110 @@
+"""A planned step as tensors: what to compute, where its KV goes, what each token may see, what to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.config import SchedulerConfig
+from engine.kv_cache import PADDING_BLOCK
+from engine.request import Request
+from engine.scheduler import Chunk, Step
+from kernels import reference
+from kernels.reference import DecodeGroup, PromptChunk, SamplingRows
+
+# Splitting a batch of decodes by length costs a few extra calls a layer; worth it from this much padding on.
+PADDING_WORTH_A_SPLIT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """T tokens in a row, the decodes (longest context first) before the prompt chunks; S of them are sampled."""
+
+    tokens: Tensor  # [T] int64
+    positions: Tensor  # [T] int64
+    slots: Tensor  # [T] int64
+    decodes: list[DecodeGroup]
+    chunks: list[PromptChunk]
+    sampled: Tensor  # [S] indices into T
+    sampling: SamplingRows | None  # None when all are greedy
+
+
+def build(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.dtype) -> Batch:
+    """Lay a step out. Reorders `step.decodes` (their order carries no meaning), so build before reading tokens back."""
+    step.decodes.sort(key=lambda chunk: chunk.start, reverse=True)
+    tokens: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    last: list[int] = []
+    for chunk in step.chunks:
+        span = range(chunk.start, chunk.start + chunk.count)
+        tokens += chunk.request.tokens[span.start : span.stop]
+        positions += span
+        slots += _slots(chunk.request.blocks, span, config.block_size)
+        if chunk.samples:
+            last.append(len(tokens) - 1)
+    return Batch(
+        tokens=torch.tensor(tokens),
+        positions=torch.tensor(positions),
+        slots=torch.tensor(slots),
+        decodes=_decode_groups(step.decodes, config.block_size, window, dtype),
+        chunks=_prompt_chunks(step, config, window, dtype),
+        sampled=torch.tensor(last, dtype=torch.int64),
+        sampling=_sampling_rows([chunk.request for chunk in step.chunks if chunk.samples]),
+    )
+
+
+def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
+    return [blocks[position // size] * size + position % size for position in span]
+
+
+def _decode_groups(decodes: list[Chunk], size: int, window: int | None, dtype: torch.dtype) -> list[DecodeGroup]:
+    groups = []
+    first = 0
+    while first < len(decodes):
+        last = _group_end(decodes, first, size)
+        lengths = [chunk.start + 1 for chunk in decodes[first:last]]
+        width = -(-lengths[0] // size)
+        tables = [_padded(chunk.request.blocks, width) for chunk in decodes[first:last]]
+        groups.append(reference.decode_group(first, torch.tensor(tables), torch.tensor(lengths), size, window, dtype))
+        first = last
+    return groups
+
+
+def _group_end(decodes: list[Chunk], first: int, size: int) -> int:
+    """End of the group that starts at `first`: where contexts fall to half its longest and enough are left."""
+    longest = -(-(decodes[first].start + 1) // size)
+    for number in range(first + 1, len(decodes)):
+        blocks = -(-(decodes[number].start + 1) // size)
+        padding = (longest - blocks) * size * (len(decodes) - number)
+        if 2 * blocks <= longest and padding >= PADDING_WORTH_A_SPLIT:
+            return number
+    return len(decodes)
+
+
+def _padded(blocks: list[int], width: int) -> list[int]:
+    return blocks[:width] + [PADDING_BLOCK] * (width - len(blocks))
+
+
+def _prompt_chunks(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.dtype) -> list[PromptChunk]:
+    chunks = []
+    first = len(step.decodes)
+    for chunk in step.prefills:
+        table = torch.tensor(chunk.request.blocks[: config.blocks_for(chunk.start + chunk.count)])
+        chunks.append(reference.prompt_chunk(first, table, chunk.start, chunk.count, window, dtype))
+        first += chunk.count
+    return chunks
+
+
+def _sampling_rows(requests: list[Request]) -> SamplingRows | None:
+    params = [request.params for request in requests]
+    if all(p.temperature == 0 for p in params):
+        return None
+    return SamplingRows(
+        temperature=torch.tensor([p.temperature for p in params]),
+        top_k=torch.tensor([p.top_k for p in params]),
+        top_p=torch.tensor([p.top_p for p in params]),
+        seed=torch.tensor([p.seed for p in params]),
+        position=torch.tensor([len(r.tokens) + r.in_flight - 1 for r in requests]),
+    )

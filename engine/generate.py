@@ -1,0 +1,190 @@
+"""Offline batch generation: `python -m engine.generate --model DIR --prompts IN.jsonl --out OUT.jsonl`.
+
+An input line is `{"prompt": "…"}` or `{"prompt_token_ids": […]}`, with sampling fields of its own where it wants them;
+an output line is `{"index", "token_ids", "text", "finish_reason", "prompt_tokens", "cached_tokens"}`, in input order.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.config import EngineOptions
+from engine.engine import Engine
+from engine.errors import InputError
+from engine.gguf import converted
+from engine.request import Request, SamplingParams
+from engine.stats import StepRecord
+from engine.tokenizer import Tokenizer
+
+SAMPLING_FIELDS = {field.name: field.type for field in dataclasses.fields(SamplingParams)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        generate(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Everything is read and checked before the first token is computed, and the output is written whole or not."""
+    lines = _read_lines(args.prompts)
+    for path in filter(None, (args.out, args.stats)):
+        if not path.parent.is_dir():
+            raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
+    tokenizer = Tokenizer.load(converted(args.model))
+    engine = Engine(args.model, _options(args))
+    requests = [_add(engine, tokenizer, number, line, args) for number, line in enumerate(lines, start=1)]
+    started = time.monotonic()
+    steps = [result.record for result in engine.run()]
+    seconds = time.monotonic() - started
+    _write(args.out, "".join(_output_line(i, r, tokenizer) for i, r in enumerate(requests)))
+    if args.stats:
+        _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds), indent=2) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine.generate", description="Generate for a file of prompts.")
+    parser.add_argument("--model", type=Path, required=True, help="Hugging Face model folder, or a .gguf")
+    parser.add_argument("--prompts", type=Path, required=True, help="JSON lines with prompt or prompt_token_ids")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    parser.add_argument("--seed", type=int, default=0, help="line N draws with seed + N unless it names its own")
+    parser.add_argument("--ignore-eos", action="store_true")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--stats", type=Path, help="write counters and the step log here, as JSON")
+    add_engine_arguments(parser)
+    return parser
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of EngineOptions, shared with the other command lines that start an engine."""
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
+    parser.add_argument("--block-size", type=int, default=64, help="tokens in a KV block")
+    parser.add_argument("--num-blocks", type=int, help="KV blocks; default: from free memory")
+    parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512 on a CPU")
+    parser.add_argument("--no-prefix-cache", action="store_true")
+    parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+
+
+def _options(args: argparse.Namespace) -> EngineOptions:
+    if args.threads is not None:
+        if not 1 <= args.threads <= (os.cpu_count() or 1):
+            raise InputError(f"--threads is {args.threads}; this machine has {os.cpu_count()} cores")
+        torch.set_num_threads(args.threads)
+    return EngineOptions(
+        dtype=args.dtype,
+        device=args.device,
+        max_batch=args.max_batch,
+        block_size=args.block_size,
+        num_blocks=args.num_blocks,
+        token_budget=args.token_budget,
+        prefix_cache=not args.no_prefix_cache,
+        dummy_weights=args.dummy_weights,
+    )
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            raise InputError(f"{path} line {number} is not JSON") from None
+        if not isinstance(lines[-1], dict) or ("prompt" in lines[-1]) == ("prompt_token_ids" in lines[-1]):
+            raise InputError(f'{path} line {number} must be an object with either "prompt" or "prompt_token_ids"')
+    if not lines:
+        raise InputError(f'{path} has no lines: give at least one {{"prompt": "…"}}')
+    return lines
+
+
+def _add(engine: Engine, tokenizer: Tokenizer, number: int, line: dict[str, Any], args: argparse.Namespace) -> Request:
+    fields = {
+        "max_tokens": args.max_tokens,
+        "temperature": args.temperature,
+        "seed": args.seed + number - 1,
+        "ignore_eos": args.ignore_eos,
+    } | {name: value for name, value in line.items() if name not in ("prompt", "prompt_token_ids")}
+    try:
+        prompt = line["prompt_token_ids"] if "prompt_token_ids" in line else tokenizer.encode(line["prompt"])
+        return engine.add(_checked(prompt, engine.runner.shape.vocab), _sampling_params(fields))
+    except InputError as error:
+        raise InputError(f"{args.prompts} line {number}: {error}") from None
+
+
+def _checked(prompt: Any, vocabulary: int) -> list[int]:
+    if not isinstance(prompt, list) or not all(isinstance(t, int) and 0 <= t < vocabulary for t in prompt):
+        raise InputError(f"prompt_token_ids must be a list of whole numbers from 0 to {vocabulary - 1}")
+    return prompt
+
+
+def _sampling_params(fields: dict[str, Any]) -> SamplingParams:
+    for name, value in fields.items():
+        wanted = SAMPLING_FIELDS.get(name)
+        if wanted is None:
+            raise InputError(
+                f"unknown field {name!r}; known are prompt, prompt_token_ids, {', '.join(SAMPLING_FIELDS)}"
+            )
+        kinds = (int, float) if wanted is float else (wanted,)
+        if type(value) not in kinds:
+            raise InputError(f"{name} is {value!r}; it must be a {getattr(wanted, '__name__', wanted)}")
+    return SamplingParams(**fields)
+
+
+def _output_line(index: int, request: Request, tokenizer: Tokenizer) -> str:
+    line = {
+        "index": index,
+        "token_ids": request.output,
+        "text": tokenizer.decode(request.output),
+        "finish_reason": request.finish_reason,
+        "prompt_tokens": len(request.prompt),
+        "cached_tokens": request.cached_tokens,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _stats(engine: Engine, requests: list[Request], steps: list[StepRecord], seconds: float) -> dict[str, Any]:
+    output_tokens = sum(len(request.output) for request in requests)
+    return {
+        "config": dataclasses.asdict(engine.config),
+        "threads": torch.get_num_threads(),
+        "requests": len(requests),
+        "prompt_tokens": sum(len(request.prompt) for request in requests),
+        "cached_tokens": sum(request.cached_tokens for request in requests),
+        "output_tokens": output_tokens,
+        "seconds": seconds,
+        "output_tokens_per_s": output_tokens / seconds,
+        "preemptions": engine.scheduler.preemptions,
+        "steps": len(steps),
+        "step_ms_median": statistics.median(step.ms for step in steps),
+        "step_log": [dataclasses.asdict(step) for step in steps],
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the target and rename, so that a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""A model on a device: resolves what was left open, holds weights and KV memory, computes planned steps."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from engine import batch
+from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
+from engine.errors import InputError
+from engine.gguf import converted
+from engine.model import Decoder
+from engine.scheduler import Step
+from engine.weights import load_weights
+from kernels import reference
+
+CPU_TOKEN_BUDGET = 512
+KV_SHARE_OF_FREE_MEMORY = 0.4  # the rest stays for the batch, and for what else runs on the machine
+
+
+class Runner:
+    """Computes steps on the CPU. Everything chosen stands in `config`."""
+
+    def __init__(self, model: Path, options: EngineOptions) -> None:
+        folder = converted(model)
+        self.shape = ModelShape.from_folder(folder)
+        self.config = resolve(self.shape, options)
+        self.stop_ids = _stop_ids(folder)
+        self._dtype: torch.dtype = getattr(torch, self.config.dtype)
+        self._decoder = Decoder(self.shape, load_weights(folder, self.shape, self._dtype, options.dummy_weights))
+        self._caches = [self._layer_cache() for _ in range(self.shape.layers)]
+
+    @torch.inference_mode()
+    def run(self, step: Step) -> list[int]:
+        """Compute a step; returns a token for each chunk that samples, in the step's order."""
+        laid_out = batch.build(step, self.config.scheduler, self.shape.sliding_window, self._dtype)
+        logits = self._decoder(laid_out, self._caches)
+        drawn: list[int] = reference.sample(logits, laid_out.sampling).tolist()
+        return drawn
+
+    def _layer_cache(self) -> Tensor:
+        """One layer's KV, `[2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
+        limits = self.config.scheduler
+        sizes = (2, self.shape.kv_heads, limits.num_blocks, limits.block_size, self.shape.head_dim)
+        return torch.empty(sizes, dtype=self._dtype).transpose(1, 2)
+
+
+def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
+    """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
+    device = _device(options.device)
+    dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
+    kv_bytes = shape.kv_values_per_token * (2 if dtype == "bfloat16" else 4)
+    limits = SchedulerConfig(
+        max_batch=options.max_batch,
+        token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
+        block_size=options.block_size,
+        num_blocks=2 if options.num_blocks is None else options.num_blocks,
+        max_model_len=shape.max_position,
+        prefix_cache=options.prefix_cache,
+    )
+    blocks = limits.num_blocks if options.num_blocks is not None else _blocks_that_fit(limits, kv_bytes)
+    return EngineConfig(
+        scheduler=dataclasses.replace(limits, num_blocks=blocks),
+        device=device,
+        dtype=dtype,
+        dummy_weights=options.dummy_weights,
+        kv_bytes_per_token=kv_bytes,
+    )
+
+
+def _device(asked: str) -> str:
+    if asked == "cuda":
+        raise InputError("device cuda: the CUDA backend is not built yet; use --device cpu")
+    return "cpu"
+
+
+def _blocks_that_fit(limits: SchedulerConfig, kv_bytes_per_token: int) -> int:
+    """As many blocks as all rows at full length could use, within the share of free memory; at least one sequence."""
+    wanted = limits.rows * limits.blocks_for(limits.max_model_len) + 1
+    free = int(psutil.virtual_memory().available * KV_SHARE_OF_FREE_MEMORY)
+    fitting = free // (kv_bytes_per_token * limits.block_size)
+    if fitting < 2:
+        raise InputError(
+            f"not enough memory for the KV cache: {free >> 20} MiB may be used, one block of {limits.block_size} "
+            f"tokens takes {kv_bytes_per_token * limits.block_size >> 20} MiB; free memory or use a smaller model"
+        )
+    return min(wanted, fitting)
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; elsewhere float32 is faster."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def _stop_ids(folder: Path) -> frozenset[int]:
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        ids = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
+        if ids is not None:
+            return frozenset(ids if isinstance(ids, list) else [ids])
+    return frozenset()

@@ -1,0 +1,207 @@
+"""Every operation of the decoder in plain PyTorch: the CPU backend, and the oracle for the Triton kernels.
+
+Shapes: T tokens of this step, decodes first; B decodes; H query heads, G KV heads, D head dim; V vocabulary.
+The KV cache of one layer is `[2, blocks, G, block_size, D]`: keys, then values. Any strides will do; on a CPU the
+runner keeps the heads outermost in memory, so that a gather of blocks comes out contiguous.
+Slots that no token was written to may hold anything, NaN included, and never reach a result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEVER = float("-inf")
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Normalize the last dimension in float32, then scale. `x [..., N]`, `weight [N]`, any float dtype."""
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Add `x` into `residual` in place, then normalize the sum. All `[T, N]`."""
+    residual.add_(x)
+    return rms_norm(residual, weight, eps)
+
+
+def silu_mul(gate_up: Tensor) -> Tensor:
+    """`silu(gate) * up` of a packed `[T, 2N]`; returns `[T, N]`."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate).mul_(up)
+
+
+def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D]` of x's dtype."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.addcmul(x * cos, torch.cat((-second, first), dim=-1), sin)
+
+
+def rope_and_write_kv(
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    cache: Tensor,
+    slots: Tensor,
+    norms: tuple[Tensor, Tensor, float] | None = None,
+) -> Tensor:
+    """Normalize (where the family does) and rotate queries and keys, store keys and values, return the queries.
+
+    `qkv [T, H + 2G, D]` is overwritten; `slots [T]` are block * block_size + offset; `norms` are the query and key
+    weights `[D]` and epsilon of QK-norm. Returns a view `[T, H, D]` of `qkv`.
+    """
+    kv_heads, block_size = cache.shape[2:4]
+    heads = qkv.shape[1] - 2 * kv_heads
+    queries_keys = qkv[:, : heads + kv_heads]
+    if norms is not None:
+        query_weight, key_weight, eps = norms
+        queries_keys[:, :heads] = rms_norm(queries_keys[:, :heads], query_weight, eps)
+        queries_keys[:, heads:] = rms_norm(queries_keys[:, heads:], key_weight, eps)
+    queries_keys.copy_(rope(queries_keys, cos, sin))
+    cache[:, slots // block_size, :, slots % block_size] = qkv[:, heads:].view(-1, 2, kv_heads, qkv.shape[2])
+    return qkv[:, :heads]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeGroup:
+    """Decodes `first .. last` of the batch, of similar context length, and what each may see; same for all layers.
+
+    `tables [rows * blocks]` flat; `mask [1, rows, 1, L]` additive; positions from `tail` on are missing in some row,
+    `missing [rows, L - tail, 1]` says where.
+    """
+
+    first: int
+    last: int
+    tables: Tensor
+    mask: Tensor
+    tail: int
+    missing: Tensor
+
+
+def decode_group(
+    first: int, tables: Tensor, lengths: Tensor, block_size: int, window: int | None, dtype: torch.dtype
+) -> DecodeGroup:
+    """Prepare decodes with `tables [rows, blocks]` (padded with any block) and context `lengths [rows]`, each >= 1.
+
+    `window` is the sliding window: how many of the last positions, its own included, a token sees.
+    """
+    rows, blocks = tables.shape
+    positions = torch.arange(blocks * block_size)
+    missing = positions >= lengths[:, None]
+    hidden = missing if window is None else missing | (positions < lengths[:, None] - window)
+    mask = torch.zeros(rows, blocks * block_size, dtype=dtype).masked_fill_(hidden, NEVER)
+    tail = int(lengths.min())
+    return DecodeGroup(first, first + rows, tables.flatten(), mask[None, :, None], tail, missing[:, tail:, None])
+
+
+def decode_attention(queries: Tensor, cache: Tensor, groups: Sequence[DecodeGroup], scale: float, out: Tensor) -> None:
+    """Attention of one query a sequence over its paged context. `queries` and `out` `[T, H, D]`, indexed by group."""
+    kv_heads, _, head_dim = cache.shape[2:]
+    by_head = cache.transpose(1, 2)
+    for group in groups:
+        rows = group.last - group.first
+        context = by_head.index_select(2, group.tables).view(2, kv_heads, rows, -1, head_dim)
+        context[:, :, :, group.tail :].masked_fill_(group.missing, 0)
+        packed = queries[group.first : group.last].view(rows, kv_heads, -1, head_dim).transpose(0, 1)
+        attended = F.scaled_dot_product_attention(packed, context[0], context[1], attn_mask=group.mask, scale=scale)
+        out[group.first : group.last] = attended.transpose(0, 1).flatten(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChunk:
+    """Tokens `first .. last` of the batch: one prompt's chunk, with the blocks of its whole context so far.
+
+    `table [blocks]`, `length` context tokens including the chunk; `mask [count, length]` additive, or None where
+    plain causal masking is right (no prefix, no window).
+    """
+
+    first: int
+    last: int
+    table: Tensor
+    length: int
+    mask: Tensor | None
+
+
+def prompt_chunk(
+    first: int, table: Tensor, start: int, count: int, window: int | None, dtype: torch.dtype
+) -> PromptChunk:
+    """Prepare a chunk of `count` tokens at positions `start ..`."""
+    length = start + count
+    mask = None
+    if start or (window is not None and length > window):
+        distance = torch.arange(start, length)[:, None] - torch.arange(length)
+        hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+        mask = torch.zeros(count, length, dtype=dtype).masked_fill_(hidden, NEVER)
+    return PromptChunk(first, first + count, table, length, mask)
+
+
+def prefill_attention(queries: Tensor, cache: Tensor, chunks: Sequence[PromptChunk], scale: float, out: Tensor) -> None:
+    """Causal attention of prompt chunks over prefix and chunk. `queries` and `out` `[T, H, D]`, indexed by chunk."""
+    kv_heads, _, head_dim = cache.shape[2:]
+    by_head = cache.transpose(1, 2)
+    for chunk in chunks:
+        context = by_head.index_select(2, chunk.table).view(2, kv_heads, 1, -1, head_dim)[..., : chunk.length, :]
+        rows = queries[chunk.first : chunk.last].transpose(0, 1)
+        rows = rows.view(kv_heads, -1, *rows.shape[1:])
+        keys, values = context.expand(-1, -1, rows.shape[1], -1, -1)
+        attended = F.scaled_dot_product_attention(
+            rows, keys, values, attn_mask=chunk.mask, is_causal=chunk.mask is None, scale=scale
+        )
+        out[chunk.first : chunk.last] = attended.flatten(0, 1).transpose(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRows:
+    """Sampling parameters as tensors, one row a token to draw: `temperature, top_p [S]` float32, the rest int64."""
+
+    temperature: Tensor
+    top_k: Tensor
+    top_p: Tensor
+    seed: Tensor
+    position: Tensor
+
+
+def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
+    """Draw one token a row from `logits [S, V]`; None means greedy for all. Returns int64 `[S]`.
+
+    A draw is the Gumbel-max of the filtered, tempered logits. Its noise is a hash of (seed, position, token id), so
+    it does not depend on the batch.
+    """
+    greedy = logits.argmax(dim=-1)
+    if rows is None:
+        return greedy
+    scores = logits.float() / rows.temperature.clamp_min(1e-6)[:, None]
+    scores = _keep_top(scores, rows.top_k, rows.top_p)
+    noise = hashed_uniform(rows.seed, rows.position, logits.shape[-1])
+    drawn = (scores - torch.log(-torch.log(noise))).argmax(dim=-1)
+    return torch.where(rows.temperature > 0, drawn, greedy)
+
+
+def _keep_top(scores: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
+    """Set scores outside the k likeliest, and outside the smallest set with probability top_p of those, to -inf."""
+    vocabulary = scores.shape[-1]
+    ordered, ids = scores.sort(dim=-1, descending=True)
+    rank = torch.arange(vocabulary)
+    limit = torch.where(top_k > 0, top_k, vocabulary)
+    ordered = ordered.masked_fill(rank >= limit[:, None], NEVER)
+    probabilities = ordered.softmax(dim=-1)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    ordered = ordered.masked_fill((before >= top_p[:, None]) & (rank > 0), NEVER)
+    return torch.empty_like(scores).scatter_(-1, ids, ordered)
+
+
+def hashed_uniform(seed: Tensor, position: Tensor, count: int) -> Tensor:
+    """Uniform numbers in (0, 1), `[S, count]` float32, from 32-bit integer hashing (murmur3's finalizer, twice)."""
+    low, high = seed & 0xFFFFFFFF, seed >> 32
+    row = _mix(_mix(low ^ _mix(high + 0x9E3779B9)) ^ (position * 0x85EBCA6B & 0xFFFFFFFF))
+    bits = _mix(row[:, None] ^ _mix(torch.arange(1, count + 1)))
+    return ((bits >> 8).float() + 0.5) * 2.0**-24
+
+
+def _mix(value: Tensor) -> Tensor:
+    value = value & 0xFFFFFFFF
+    value = (value ^ (value >> 16)) * 0x85EBCA6B & 0xFFFFFFFF
+    value = (value ^ (value >> 13)) * 0xC2B2AE35 & 0xFFFFFFFF
+    return value ^ (value >> 16)
