@@ -37,7 +37,7 @@ DASHES = {"solid": "-", "dash": (0, (6, 2)), "dot": (0, (1.5, 1.5)), "dashdot": 
 
 
 def svg(chart: Chart, *, width_mm: float = 174, height_mm: float = 78) -> str:
-    """The chart as an SVG document."""
+    """The chart as an `<svg>` element, fit for a file or to stand in HTML; its title is the chart's sentence."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
         FigureCanvasSVG(figure)
@@ -47,8 +47,9 @@ def svg(chart: Chart, *, width_mm: float = 174, height_mm: float = 78) -> str:
         else:
             _draw_lines(axes, chart)
         page = StringIO()
-        figure.savefig(page, format="svg", metadata={"Date": None, "Creator": None})
-    return page.getvalue()
+        figure.savefig(page, format="svg", metadata={"Title": chart.sentence, "Date": None, "Creator": None})
+    drawn = page.getvalue()
+    return drawn[drawn.index("<svg") :]
 
 
 def _draw_lines(axes: Axes, chart: LineChart) -> None:

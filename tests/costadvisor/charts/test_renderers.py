@@ -54,7 +54,8 @@ WEEK = replace(LINES, id="week", x=Axis("hour", "hour", ticks=((0, "Mon"), (24, 
 def test_print_is_the_same_every_time_and_is_an_image(chart: Chart) -> None:
     drawn = svg(chart)
     assert drawn == svg(chart)
-    assert drawn.startswith("<?xml")
+    assert drawn.startswith("<svg")
+    assert f"<title>{chart.sentence}</title>" in drawn
     assert drawn.endswith("</svg>\n")
     assert "<dc:date>" not in drawn
 
