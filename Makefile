@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := var/models/SmolLM2-135M-Instruct
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 .PHONY: demo run test lint bench model clean
 .DELETE_ON_ERROR:
@@ -54,7 +54,7 @@ lint: .venv/dev.done
 
 test: lint model
 	@echo "==> pytest"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: .venv/dev.done model
 	@$(BIN)/python -m benchmarks.cpu --model $(MODEL)

@@ -1,4 +1,6 @@
-"""Our engine beside transformers on this CPU, same prompts, same threads, in turn: `python -m benchmarks.cpu --model DIR`.
+"""Our engine beside transformers on this CPU: same prompts, same threads, in turn.
+
+    python -m benchmarks.cpu --model DIR
 
 Every turn is a process of its own that loads the model, warms up on the same prompts, then times one run. Each turn is
 preceded by a second of watching what other processes take of the CPU, which stands beside its row.
@@ -43,9 +45,7 @@ def transformers_static(args: argparse.Namespace, prompts: Prompts) -> Callable[
     def run() -> int:
         wanted = {"max_new_tokens": args.output_tokens, "min_new_tokens": args.output_tokens}
         with torch.inference_mode():
-            tokens = model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=False, pad_token_id=0, **wanted
-            )
+            tokens = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, pad_token_id=0, **wanted)
         return int(tokens.shape[0] * (tokens.shape[1] - ids.shape[1]))
 
     return run

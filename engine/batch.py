@@ -24,6 +24,7 @@ class Batch:
     tokens: Tensor  # [T] int64
     positions: Tensor  # [T] int64
     slots: Tensor  # [T] int64
+    fresh: Tensor  # [N] blocks whose first slot is among them
     decodes: list[DecodeGroup]
     chunks: list[PromptChunk]
     sampled: Tensor  # [S] indices into T
@@ -33,6 +34,7 @@ class Batch:
 def build(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.dtype) -> Batch:
     """Lay a step out. Reorders `step.decodes` (their order carries no meaning), so build before reading tokens back."""
     step.decodes.sort(key=lambda chunk: chunk.start, reverse=True)
+    size = config.block_size
     tokens: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
@@ -41,14 +43,15 @@ def build(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.
         span = range(chunk.start, chunk.start + chunk.count)
         tokens += chunk.request.tokens[span.start : span.stop]
         positions += span
-        slots += _slots(chunk.request.blocks, span, config.block_size)
+        slots += _slots(chunk.request.blocks, span, size)
         if chunk.samples:
             last.append(len(tokens) - 1)
     return Batch(
         tokens=torch.tensor(tokens),
         positions=torch.tensor(positions),
         slots=torch.tensor(slots),
-        decodes=_decode_groups(step.decodes, config.block_size, window, dtype),
+        fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
+        decodes=_decode_groups(step.decodes, size, window, dtype),
         chunks=_prompt_chunks(step, config, window, dtype),
         sampled=torch.tensor(last, dtype=torch.int64),
         sampling=_sampling_rows([chunk.request for chunk in step.chunks if chunk.samples]),

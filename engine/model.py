@@ -50,8 +50,8 @@ class Decoder:
         self.weights = weights
         self._cos, self._sin = rotary_tables(shape, weights.embedding.dtype)
 
-    def __call__(self, batch: Batch, caches: list[Tensor]) -> Tensor:
-        """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches`, one a layer."""
+    def __call__(self, batch: Batch, caches: Tensor) -> Tensor:
+        """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches [layers, …]`."""
         eps = self.shape.rms_eps
         cos, sin = self._cos[batch.positions], self._sin[batch.positions]
         x = F.embedding(batch.tokens, self.weights.embedding)
@@ -75,14 +75,13 @@ class Decoder:
 
 
 def rotary_tables(shape: ModelShape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `[max_position, 1, head_dim]`, computed in float32, both halves alike."""
+    """Cosine and sine `[max_position, 1, head_dim / 2]`, computed in float32."""
     exponents = torch.arange(0, shape.head_dim, 2, dtype=torch.int64).float() / shape.head_dim
     frequencies = 1.0 / shape.rope_theta**exponents
     if shape.rope_scaling is not None:
         frequencies = _scaled(frequencies, shape.rope_scaling)
     angles = torch.outer(torch.arange(shape.max_position, dtype=torch.float32), frequencies)
-    both = torch.cat((angles, angles), dim=-1)[:, None]
-    return both.cos().to(dtype), both.sin().to(dtype)
+    return angles[:, None].cos().to(dtype), angles[:, None].sin().to(dtype)
 
 
 def _scaled(frequencies: Tensor, scaling: RopeScaling) -> Tensor:

@@ -12,6 +12,7 @@ from engine import batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
 from engine.errors import InputError
 from engine.gguf import converted
+from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
 from engine.scheduler import Step
 from engine.weights import load_weights
@@ -31,21 +32,24 @@ class Runner:
         self.stop_ids = _stop_ids(folder)
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
         self._decoder = Decoder(self.shape, load_weights(folder, self.shape, self._dtype, options.dummy_weights))
-        self._caches = [self._layer_cache() for _ in range(self.shape.layers)]
+        self._caches = self._kv_memory()
 
     @torch.inference_mode()
     def run(self, step: Step) -> list[int]:
         """Compute a step; returns a token for each chunk that samples, in the step's order."""
         laid_out = batch.build(step, self.config.scheduler, self.shape.sliding_window, self._dtype)
+        reference.clear_blocks(self._caches, laid_out.fresh)
         logits = self._decoder(laid_out, self._caches)
         drawn: list[int] = reference.sample(logits, laid_out.sampling).tolist()
         return drawn
 
-    def _layer_cache(self) -> Tensor:
-        """One layer's KV, `[2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
-        limits = self.config.scheduler
-        sizes = (2, self.shape.kv_heads, limits.num_blocks, limits.block_size, self.shape.head_dim)
-        return torch.empty(sizes, dtype=self._dtype).transpose(1, 2)
+    def _kv_memory(self) -> Tensor:
+        """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
+        limits, shape = self.config.scheduler, self.shape
+        sizes = (shape.layers, 2, shape.kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
+        caches = torch.empty(sizes, dtype=self._dtype).transpose(2, 3)
+        reference.clear_blocks(caches, torch.tensor([PADDING_BLOCK]))
+        return caches
 
 
 def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:

@@ -3,7 +3,8 @@
 Shapes: T tokens of this step, decodes first; B decodes; H query heads, G KV heads, D head dim; V vocabulary.
 The KV cache of one layer is `[2, blocks, G, block_size, D]`: keys, then values. Any strides will do; on a CPU the
 runner keeps the heads outermost in memory, so that a gather of blocks comes out contiguous.
-Slots that no token was written to may hold anything, NaN included, and never reach a result.
+A block is cleared before its first token is written (`clear_blocks`): slots past a sequence's end are then finite, and
+masking their scores is enough.
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,13 @@ def silu_mul(gate_up: Tensor) -> Tensor:
 
 
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D]` of x's dtype."""
+    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D / 2]` of x's dtype."""
+    rotated = torch.empty(x.shape, dtype=x.dtype)
     first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * cos, torch.cat((-second, first), dim=-1), sin)
+    into_first, into_second = rotated.chunk(2, dim=-1)
+    torch.mul(first, cos, out=into_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=into_second).addcmul_(first, sin)
+    return rotated
 
 
 def rope_and_write_kv(
@@ -50,7 +55,7 @@ def rope_and_write_kv(
     """Normalize (where the family does) and rotate queries and keys, store keys and values, return the queries.
 
     `qkv [T, H + 2G, D]` is overwritten; `slots [T]` are block * block_size + offset; `norms` are the query and key
-    weights `[D]` and epsilon of QK-norm. Returns a view `[T, H, D]` of `qkv`.
+    weights `[D]` and epsilon of QK-norm. Returns `[T, H, D]`.
     """
     kv_heads, block_size = cache.shape[2:4]
     heads = qkv.shape[1] - 2 * kv_heads
@@ -59,25 +64,29 @@ def rope_and_write_kv(
         query_weight, key_weight, eps = norms
         queries_keys[:, :heads] = rms_norm(queries_keys[:, :heads], query_weight, eps)
         queries_keys[:, heads:] = rms_norm(queries_keys[:, heads:], key_weight, eps)
-    queries_keys.copy_(rope(queries_keys, cos, sin))
+    rotated = rope(queries_keys, cos, sin)
+    qkv[:, heads : heads + kv_heads] = rotated[:, heads:]
     cache[:, slots // block_size, :, slots % block_size] = qkv[:, heads:].view(-1, 2, kv_heads, qkv.shape[2])
-    return qkv[:, :heads]
+    return rotated[:, :heads]
+
+
+def clear_blocks(caches: Tensor, blocks: Tensor) -> None:
+    """Zero `blocks [N]` in the caches of all layers, `[layers, 2, blocks, G, block_size, D]`."""
+    if len(blocks):
+        caches.index_fill_(2, blocks, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeGroup:
     """Decodes `first .. last` of the batch, of similar context length, and what each may see; same for all layers.
 
-    `tables [rows * blocks]` flat; `mask [1, rows, 1, L]` additive; positions from `tail` on are missing in some row,
-    `missing [rows, L - tail, 1]` says where.
+    `tables [rows * blocks]` flat; `mask [1, rows, 1, L]` additive.
     """
 
     first: int
     last: int
     tables: Tensor
     mask: Tensor
-    tail: int
-    missing: Tensor
 
 
 def decode_group(
@@ -89,11 +98,11 @@ def decode_group(
     """
     rows, blocks = tables.shape
     positions = torch.arange(blocks * block_size)
-    missing = positions >= lengths[:, None]
-    hidden = missing if window is None else missing | (positions < lengths[:, None] - window)
+    hidden = positions >= lengths[:, None]
+    if window is not None:
+        hidden |= positions < lengths[:, None] - window
     mask = torch.zeros(rows, blocks * block_size, dtype=dtype).masked_fill_(hidden, NEVER)
-    tail = int(lengths.min())
-    return DecodeGroup(first, first + rows, tables.flatten(), mask[None, :, None], tail, missing[:, tail:, None])
+    return DecodeGroup(first, first + rows, tables.flatten(), mask[None, :, None])
 
 
 def decode_attention(queries: Tensor, cache: Tensor, groups: Sequence[DecodeGroup], scale: float, out: Tensor) -> None:
@@ -103,7 +112,6 @@ def decode_attention(queries: Tensor, cache: Tensor, groups: Sequence[DecodeGrou
     for group in groups:
         rows = group.last - group.first
         context = by_head.index_select(2, group.tables).view(2, kv_heads, rows, -1, head_dim)
-        context[:, :, :, group.tail :].masked_fill_(group.missing, 0)
         packed = queries[group.first : group.last].view(rows, kv_heads, -1, head_dim).transpose(0, 1)
         attended = F.scaled_dot_product_attention(packed, context[0], context[1], attn_mask=group.mask, scale=scale)
         out[group.first : group.last] = attended.transpose(0, 1).flatten(1, 2)
@@ -169,7 +177,7 @@ def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
     A draw is the Gumbel-max of the filtered, tempered logits. Its noise is a hash of (seed, position, token id), so
     it does not depend on the batch.
     """
-    greedy = logits.argmax(dim=-1)
+    greedy = logits.max(dim=-1).indices  # several times faster than argmax on a CPU
     if rows is None:
         return greedy
     scores = logits.float() / rows.temperature.clamp_min(1e-6)[:, None]

@@ -97,6 +97,7 @@ PROMPTS = [
 ]
 
 
+@pytest.mark.xdist_group("smollm2")  # one worker asks the oracle, once
 @pytest.mark.parametrize(
     "flags",
     [["--max-batch", "1"], [], ["--token-budget", "7"], ["--block-size", "8", "--num-blocks", "24"]],

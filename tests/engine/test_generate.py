@@ -1,0 +1,167 @@
+"""The command line `python -m engine.generate`: sampling, stopping, and everything it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.generate import main
+from tests.engine.conftest import save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint("llama", tmp_path_factory.mktemp("llama"))
+
+
+def run(model: Path, lines: list[Any], folder: Path, *flags: str) -> int:
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    (folder / "in.jsonl").write_text(text)
+    return main(
+        ["--model", str(model), "--prompts", str(folder / "in.jsonl"), "--out", str(folder / "out.jsonl"), *flags]
+    )
+
+
+def outputs(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+def test_output_lines_have_the_documented_keys_in_input_order(model: Path, tmp_path: Path) -> None:
+    lines = [{"prompt_token_ids": [5] * 40, "max_tokens": 9}, {"prompt_token_ids": [6], "max_tokens": 1}]
+    assert run(model, lines, tmp_path, "--ignore-eos") == 0
+    first, second = outputs(tmp_path)
+    assert list(first) == ["index", "token_ids", "text", "finish_reason", "prompt_tokens", "cached_tokens"]
+    assert (first["index"], first["prompt_tokens"], len(first["token_ids"])) == (0, 40, 9)
+    assert (second["index"], second["prompt_tokens"], len(second["token_ids"])) == (1, 1, 1)
+    assert first["text"] is None, "the checkpoint has no tokenizer, and an unknown text is not an empty one"
+
+
+def test_stops_at_eos_unless_told_to_ignore_it(model: Path, tmp_path: Path) -> None:
+    greedy = {"prompt_token_ids": [7, 8, 9], "max_tokens": 12}
+    assert run(model, [greedy], tmp_path, "--ignore-eos") == 0
+    free = outputs(tmp_path)[0]["token_ids"]
+    config = json.loads((model / "generation_config.json").read_text())
+    stopping = tmp_path / "stopping"
+    stopping.mkdir()
+    for file in model.iterdir():
+        (stopping / file.name).symlink_to(file)
+    (stopping / "generation_config.json").unlink()
+    (stopping / "generation_config.json").write_text(json.dumps(config | {"eos_token_id": [free[4], 1]}))
+    assert run(stopping, [greedy, greedy | {"ignore_eos": True}], tmp_path) == 0
+    stopped, ignored = outputs(tmp_path)
+    end = free.index(free[4]) + 1
+    assert (stopped["token_ids"], stopped["finish_reason"]) == (free[:end], "stop")
+    assert (ignored["token_ids"], ignored["finish_reason"]) == (free, "length")
+
+
+def test_a_seed_draws_the_same_whatever_else_is_in_the_batch(model: Path, tmp_path: Path) -> None:
+    drawn = {"prompt_token_ids": [3, 4, 5], "temperature": 1.5, "seed": 11, "max_tokens": 20, "ignore_eos": True}
+    others = [{"prompt_token_ids": [n] * n, "temperature": 0.7, "max_tokens": 20} for n in range(2, 9)]
+    assert run(model, [drawn, drawn | {"seed": 12}], tmp_path, "--dtype", "float32") == 0
+    alone, other_seed = [line["token_ids"] for line in outputs(tmp_path)]
+    assert run(model, [*others, drawn], tmp_path, "--dtype", "float32", "--token-budget", "8") == 0
+    assert outputs(tmp_path)[-1]["token_ids"] == alone
+    assert alone != other_seed
+
+
+def test_top_k_1_and_tiny_top_p_are_greedy(model: Path, tmp_path: Path) -> None:
+    line = {"prompt_token_ids": [3, 4, 5], "max_tokens": 16, "ignore_eos": True}
+    ways = [line, line | {"temperature": 2.0, "top_k": 1}, line | {"temperature": 2.0, "top_p": 1e-9}]
+    assert run(model, ways, tmp_path, "--dtype", "float32") == 0
+    greedy, top_k, top_p = [line["token_ids"] for line in outputs(tmp_path)]
+    assert greedy == top_k == top_p
+
+
+def test_dummy_weights_need_a_config_only(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "config.json").write_text((model / "config.json").read_text())
+    line = {"prompt_token_ids": [1, 2], "max_tokens": 3, "ignore_eos": True}
+    assert run(tmp_path, [line], tmp_path, "--dummy-weights") == 0
+    assert len(outputs(tmp_path)[0]["token_ids"]) == 3
+    assert run(tmp_path, [line], tmp_path) == 2
+
+
+GOOD = {"prompt_token_ids": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "flags", "words"),
+    [
+        ([], [], "has no lines"),
+        ([GOOD, "{oops"], [], "line 2 is not JSON"),
+        ([{"text": "hi"}], [], 'line 1 must be an object with either "prompt" or "prompt_token_ids"'),
+        ([{"prompt": "hi", **GOOD}], [], "line 1 must be an object with either"),
+        ([{"prompt": "hi"}], [], "has no tokenizer: give prompt_token_ids"),
+        ([{"prompt_token_ids": []}], [], "line 1: the prompt is empty"),
+        ([{"prompt_token_ids": [1, 320]}], [], "whole numbers from 0 to 319"),
+        ([{"prompt_token_ids": [1, -1]}], [], "whole numbers from 0 to 319"),
+        ([{"prompt_token_ids": [1.5]}], [], "whole numbers from 0 to 319"),
+        ([GOOD | {"max_token": 3}], [], "unknown field 'max_token'; known are"),
+        ([GOOD | {"max_tokens": 0}], [], "max_tokens is 0; it must be at least 1"),
+        ([GOOD | {"max_tokens": "3"}], [], "max_tokens is '3'; it must be a int"),
+        ([GOOD | {"temperature": -1}], [], "temperature is -1; it must be a number from 0 up"),
+        ([GOOD | {"temperature": float("nan")}], [], "temperature is nan"),
+        ([GOOD | {"top_p": 0}], [], "top_p is 0; it must be above 0 and at most 1"),
+        (
+            [GOOD, {"prompt_token_ids": [1] * 600}],
+            [],
+            "line 2: prompt of 600 tokens and max_tokens 128 exceed the model",
+        ),
+        ([GOOD], ["--num-blocks", "2"], "need 3 KV blocks of 64 tokens, but only 1 exist; raise --num-blocks to 4"),
+        ([GOOD], ["--num-blocks", "1"], "num_blocks is 1; it must be at least 2"),
+        ([GOOD], ["--token-budget", "0"], "token_budget is 0; it must be at least 1"),
+        ([GOOD], ["--threads", "9999"], "--threads is 9999; this machine has"),
+        ([GOOD], ["--stats", "/nowhere/stats.json"], "folder /nowhere does not exist"),
+    ],
+)
+def test_refused_in_one_line_with_nothing_written(
+    model: Path, lines: list[Any], flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, lines, tmp_path, *flags) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "gpt_neox"}, "model family 'gpt_neox' is not supported; supported are llama"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope scaling 'yarn' is not supported"),
+        ({"hidden_size": None}, "has no 'hidden_size'"),
+        ({"intermediate_size": 161}, "is (160, 96), but config.json makes it (161, 96)"),
+        ({"attention_bias": True}, "has no tensor model.layers.0.self_attn.q_proj.bias"),
+    ],
+)
+def test_models_that_are_not_there_or_not_ours(
+    model: Path, change: dict[str, Any], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((model / "config.json").read_text()) | change
+    config = {key: value for key, value in config.items() if value is not None}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").symlink_to(model / "model.safetensors")
+    assert run(tmp_path, [GOOD], tmp_path) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_missing_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nowhere", [GOOD], tmp_path) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_is_refused_without_one(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, [GOOD], tmp_path, "--device", "cuda") == 2
+    assert "use --device cpu" in capsys.readouterr().err
+
+
+def test_the_plan_of_the_engine_imports_no_torch() -> None:
+    modules = "engine, engine.config, engine.request, engine.kv_cache, engine.scheduler, engine.stats, engine.calibrate"
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,89 @@
+"""The reference operations against definitions written another way."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import reference
+from kernels.reference import SamplingRows
+
+
+def naive_attention(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    """One query head `[D]` over `[L, D]`, in float64."""
+    scores = (keys.double() @ query.double()) * scale
+    return scores.softmax(0) @ values.double()
+
+
+@pytest.mark.parametrize("group", [1, 3])
+@pytest.mark.parametrize("window", [None, 5])
+def test_paged_attention_of_decodes_and_chunks(group: int, window: int | None) -> None:
+    """Odd lengths around the block size; the pool is full of NaN wherever nothing was written."""
+    torch.manual_seed(0)
+    kv_heads, size, dim, scale = 2, 4, 8, 0.3
+    lengths = [1, 3, 4, 5, 17]
+    caches = torch.full((1, 2, 40, kv_heads, size, dim), math.nan)
+    tables = [[n * 5 + i + 1 for i in range(-(-length // size))] for n, length in enumerate(lengths)]
+    reference.clear_blocks(caches, torch.tensor([0] + [block for table in tables for block in table]))
+    keys_values = [torch.randn(length, 2, kv_heads, dim) for length in lengths]
+    for table, kv in zip(tables, keys_values, strict=True):
+        for position, pair in enumerate(kv):
+            caches[0, :, table[position // size], :, position % size] = pair
+    queries = torch.randn(len(lengths) + 6, kv_heads * group, dim)
+    out = torch.empty_like(queries)
+    padded = torch.tensor([table + [0] * (5 - len(table)) for table in tables])
+    groups = [
+        reference.decode_group(
+            first, padded[first:last], torch.tensor(lengths[first:last]), size, window, torch.float32
+        )
+        for first, last in ((0, 3), (3, 5))
+    ]
+    reference.decode_attention(queries, caches[0], groups, scale, out)
+    chunk = reference.prompt_chunk(5, torch.tensor(tables[4]), 11, 6, window, torch.float32)
+    reference.prefill_attention(queries, caches[0], [chunk], scale, out)
+
+    seen = [(n, length) for n, length in enumerate(lengths)] + [(4, 12 + i) for i in range(6)]
+    for row, (sequence, length) in enumerate(seen):
+        first = 0 if window is None else max(0, length - window)
+        for head in range(kv_heads * group):
+            kv = keys_values[sequence][first:length, :, head // group]
+            expected = naive_attention(queries[row, head], kv[:, 0], kv[:, 1], scale)
+            torch.testing.assert_close(out[row, head].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def rows(count: int, **fields: float) -> SamplingRows:
+    values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
+    kinds = {"temperature": torch.float32, "top_p": torch.float32}
+    tensors = {name: torch.full((count,), value, dtype=kinds.get(name, torch.int64)) for name, value in values.items()}
+    return SamplingRows(**tensors)
+
+
+def test_draws_follow_the_tempered_distribution() -> None:
+    draws = 20_000
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).expand(draws, 4)
+    parameters = rows(draws, temperature=0.7)
+    parameters.seed.copy_(torch.arange(draws))
+    counts = torch.bincount(reference.sample(logits, parameters), minlength=4)
+    expected = (logits[0] / 0.7).softmax(0)
+    assert torch.all((counts / draws - expected).abs() < 4 * (expected * (1 - expected) / draws).sqrt())
+
+
+@pytest.mark.parametrize(("fields", "kept"), [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3})])
+def test_top_k_and_top_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
+    draws = 2000
+    logits = torch.tensor([0.1, 0.25, 0.15, 0.5]).log().expand(draws, 4)
+    parameters = rows(draws, **fields)
+    parameters.seed.copy_(torch.arange(draws))
+    assert set(reference.sample(logits, parameters).tolist()) == kept
+
+
+def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None:
+    count = 4096
+    seeds = torch.arange(64)
+    noise = reference.hashed_uniform(seeds, torch.zeros_like(seeds), count).double()
+    assert 0 < noise.min() < noise.max() < 1
+    assert abs(float(noise.mean()) - 0.5) < 0.003
+    assert abs(float(noise.var()) - 1 / 12) < 0.001
+    correlations = torch.corrcoef(noise) - torch.eye(64)
+    assert float(correlations.abs().max()) < 5 / math.sqrt(count)
