@@ -49,7 +49,7 @@ def recommendation_pdf(evaluation: Evaluation, case: Case) -> bytes:
 def _charts(evaluation: Evaluation, case: Case) -> dict[str, Drawn | None]:
     return {
         "cost": _drawn(cost_chart(evaluation, case), height_mm=74),
-        "week": _drawn(week_chart(case), height_mm=54),
+        "week": _drawn(week_chart(evaluation, case), height_mm=54),
         "sensitivity": _drawn(sensitivity_chart(evaluation, case), height_mm=88),
     }
 
