@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "costadvisor.accounts",
     "costadvisor.spend",
     "costadvisor.workloads",
+    "costadvisor.reports",
     "costadvisor.home",
 ]
 MIDDLEWARE = [
