@@ -47,6 +47,8 @@ def host_names(name: str) -> list[str]:
     """Comma-separated host names, at least one, without scheme, port or wildcard."""
     right = "write the host names people use, separated by commas, such as advisor.example.com"
     hosts = [host.strip() for host in text(name, right=right).split(",") if host.strip()]
+    if not hosts:
+        raise refusal(name, "names no host", right)
     for host in hosts:
         if not _HOST_NAME.fullmatch(host):
             raise refusal(name, f"has {host!r}, which is no host name", right)

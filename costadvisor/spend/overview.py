@@ -38,8 +38,14 @@ class SpendGrid:
     currency: str
 
     @property
-    def latest(self) -> Cell:
-        return self.totals[-1]
+    def largest_total(self) -> Decimal:
+        """The largest month, for bars; 0 if there is no cost or more than one currency."""
+        sums = [amount for cell in self.totals for _, amount in cell.amounts]
+        return max(sums, default=Decimal(0)) if self.currency else Decimal(0)
+
+    @property
+    def newest_first(self) -> list[tuple[date, Cell]]:
+        return list(zip(self.months, self.totals, strict=True))[::-1]
 
 
 @dataclass(frozen=True)

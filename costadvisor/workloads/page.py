@@ -71,7 +71,7 @@ def _tokens(value: float) -> str:
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:g} ms"
+    return f"{quantity(value)} ms"
 
 
 def _shape_text(shape: HourlyShape) -> str:
