@@ -1,10 +1,12 @@
 """Last months' API spend against the published rule of thumb. Pure."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from costadvisor.spend.overview import SpendGrid
+from costadvisor.spend.month import UsageMonth, reaches_over
 
 RULE_OF_THUMB_USD = (Decimal(1_000), Decimal(10_000))
 _ZONES = {
@@ -16,7 +18,7 @@ _ZONES = {
 
 @dataclass(frozen=True)
 class Standing:
-    """The last month with a cost in US dollars, and its zone."""
+    """The last whole month with a cost in US dollars, and its zone."""
 
     month: date
     usd: Decimal
@@ -24,16 +26,19 @@ class Standing:
     sentence: str
 
 
-def standing(grid: SpendGrid | None) -> Standing | None:
-    """None where no month shown has a cost in US dollars."""
-    if grid is None:
+def standing(usage: Iterable[UsageMonth]) -> Standing | None:
+    """None without a whole month in US dollars: a month that still runs would look cheaper than it is."""
+    by_month: dict[date, list[UsageMonth]] = defaultdict(list)
+    for row in usage:
+        if row.currency == "USD":
+            by_month[row.month].append(row)
+    whole = [month for month, rows in by_month.items() if reaches_over(month, rows)]
+    if not whole:
         return None
-    for month, total in reversed(list(zip(grid.months, grid.totals, strict=True))):
-        usd = dict(total.amounts).get("USD")
-        if usd is not None:
-            zone = _zone(usd)
-            return Standing(month, usd, zone, _ZONES[zone])
-    return None
+    month = max(whole)
+    usd = sum((row.cost or Decimal(0) for row in by_month[month]), Decimal(0))
+    zone = _zone(usd)
+    return Standing(month, usd, zone, _ZONES[zone])
 
 
 def _zone(usd: Decimal) -> str:

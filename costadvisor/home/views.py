@@ -28,13 +28,14 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_GET
 def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     membership = enter(request, organization_slug)
-    grid = spend_grid(usage_months(organization=membership.organization))
+    usage = usage_months(organization=membership.organization)
+    grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
     done = (grid is not None, bool(workloads))
     context = {
         "membership": membership,
         "grid": grid,
-        "standing": standing(grid),
+        "standing": standing(usage),
         "workloads": workloads,
         "steps": [(step, done[number] if number < len(done) else False) for number, step in enumerate(STEPS)],
     }

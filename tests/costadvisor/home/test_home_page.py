@@ -1,6 +1,7 @@
 """The first page: the guided start, and where we stand."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,8 @@ from django.urls import reverse
 from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import membership_set, organization_create, user_create
 from costadvisor.home.navigation import ROOMS
+from costadvisor.home.standing import standing
+from costadvisor.spend.month import UsageMonth
 from costadvisor.spend.services import monthly_cost_record
 
 LogIn = Callable[[User], Client]
@@ -46,12 +49,24 @@ def test_spend_is_held_against_the_rule_of_thumb(
     assert "1. Bring your bill <span" in page
 
 
+def test_a_month_that_still_runs_is_not_held_against_the_rule_of_thumb() -> None:
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    sums = {f"{name}_sum": None for name in UsageMonth.SUMMED} | {"cost_sum": Decimal(700), "lines_without_requests": 0}
+    key = {"month": start.date(), "provider": "p", "model": "m", "source": "s", "currency": "USD", "first_start": start}
+    running = UsageMonth.from_sums(sums | key | {"last_end": start + timedelta(days=20)})
+    whole = UsageMonth.from_sums(sums | key | {"last_end": start + timedelta(days=30)})
+    assert standing([running]) is None
+    found = standing([whole])
+    assert found is not None
+    assert (found.usd, found.zone) == (Decimal(700), "below")
+
+
 def test_spend_in_another_currency_is_not_held_against_dollars(acme: Organization, alice: User, log_in: LogIn) -> None:
     monthly_cost_record(
         organization=acme, actor=alice, month_text="2026-10", provider="p", amount=Decimal(5), currency_code="EUR"
     )
     page = log_in(alice).get("/o/acme/").content.decode()
-    assert "no month has a cost in US dollars yet" in page
+    assert "no whole month has a cost in US dollars yet" in page
 
 
 def test_every_room_is_in_the_navigation_and_marks_itself(acme: Organization, alice: User, log_in: LogIn) -> None:

@@ -20,7 +20,7 @@ def trace(arrivals: list[float], *, has_clock: bool = True, lengths: tuple[int, 
 def gamma_arrivals(shape: float, count: int) -> list[float]:
     generator, clock, arrivals = random.Random(7), 0.0, []
     for _ in range(count):
-        clock += generator.gammavariate(shape, 1 / shape)
+        clock += generator.gammavariate(shape, 3 / shape)  # a mean gap of 3 s
         arrivals.append(clock)
     return arrivals
 

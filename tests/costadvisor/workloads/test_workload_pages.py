@@ -100,6 +100,17 @@ def test_usage_by_the_hour_gives_the_week(client: Client, acme: Organization, al
     assert 'class="heat-5"' in page
 
 
+def test_a_month_that_still_runs_is_no_month_of_volume(client: Client, acme: Organization, alice: User) -> None:
+    start, buckets = datetime(2026, 9, 1, tzinfo=UTC), []
+    for day in range(40):  # all of September and ten days of October
+        result = {"input_tokens": 5000, "output_tokens": 500, "num_model_requests": 100, "model": "gpt-5"}
+        second = int((start + timedelta(days=day)).timestamp())
+        buckets.append({"start_time": second, "end_time": second + 86400, "results": [result]})
+    import_bill(acme, alice, json.dumps({"object": "bucket", "data": buckets}))
+    volume = derive(client).profile.requests_per_month
+    assert (volume.value, volume.source) == (3000, "bill: openai gpt-5, Sep 2026")
+
+
 def test_a_bill_without_a_whole_month_of_requests_says_so(client: Client, acme: Organization, alice: User) -> None:
     import_bill(acme, alice, "month,provider,model,input_tokens,output_tokens\n2026-10,openai,gpt,1000,10")
     answer = client.post("/o/acme/workloads/from-spend/", {"name": "Chat", "line": "0"})
