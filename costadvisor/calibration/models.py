@@ -80,7 +80,7 @@ class CalibrationJob(models.Model):
     model_name = models.CharField(max_length=200)
     device = models.CharField(max_length=10, choices=Device.choices)
     tier = models.CharField(max_length=10, choices=Tier.choices)
-    max_minutes = models.PositiveSmallIntegerField()
+    max_minutes = models.FloatField()
 
     # What it may cost. None: not known, or no cap.
     usd_per_hour = MoneyField(null=True)

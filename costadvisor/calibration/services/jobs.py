@@ -20,7 +20,7 @@ from costadvisor.workloads.models import Workload
 from costadvisor.workloads.selectors import workload_to_calibration
 
 TASK = "calibration_run"
-MOST_MINUTES = 240
+LEAST_MINUTES, MOST_MINUTES = 0.2, 240
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +31,7 @@ class JobSpec:
     model_name: str
     device: Device
     tier: Tier
-    max_minutes: int
+    max_minutes: float
     usd_per_hour: Decimal | None = None
     provider: str = ""
     region: str = ""
@@ -102,16 +102,16 @@ def _check(organization: Organization, workload: Workload, spec: JobSpec) -> Non
         raise Refusal("There is no such workload.", field="workload")
     if spec.model_name not in model_folders():
         raise Refusal(f"{spec.model_name} is not among the models that can be measured here.", field="model_name")
-    if not 1 <= spec.max_minutes <= MOST_MINUTES:
-        raise Refusal(f"The time limit is from 1 to {MOST_MINUTES} minutes.", field="max_minutes")
+    if not LEAST_MINUTES <= spec.max_minutes <= MOST_MINUTES:
+        raise Refusal(f"The time limit is from {LEAST_MINUTES} to {MOST_MINUTES} minutes.", field="max_minutes")
     if spec.budget_usd is None:
         return
     if spec.usd_per_hour is None:
         raise Refusal("A cap can only be held with a price: say what the hour costs.", field="usd_per_hour")
-    longest = spec.usd_per_hour * spec.max_minutes / 60
+    longest = spec.usd_per_hour * Decimal(spec.max_minutes) / 60
     if longest > spec.budget_usd:
         raise Refusal(
-            f"{spec.max_minutes} minutes at {money_text(spec.usd_per_hour, 'USD')} an hour can cost"
+            f"{spec.max_minutes:g} minutes at {money_text(spec.usd_per_hour, 'USD')} an hour can cost"
             f" {money_text(longest, 'USD')}, more than the cap of {money_text(spec.budget_usd, 'USD')}."
             " Lower the time limit, or raise the cap.",
             field="budget_usd",

@@ -18,7 +18,7 @@ from costadvisor.calibration.services.records import record_create
 from engine.calibrate.record import Record
 
 FREE: dict[str, Any] = {"lease_token": None, "leased_until": None}
-SHORTEST_ATTEMPT_S = 60
+LEAST_SHARE = 0.5  # of its time limit: with less than this left of the budget an attempt is not worth its price
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _reason_to_end(job: CalibrationJob) -> dict[str, Any] | None:
     if job.attempts >= job.max_attempts:
         message = f"The last of {job.max_attempts} attempts ended with its worker, {job.worker_id}."
         return _failure(FailureCode.WORKER_LOST, message)
-    if job.longest_seconds < SHORTEST_ATTEMPT_S:
+    if job.longest_seconds < LEAST_SHARE * job.max_minutes * 60:
         return _failure(FailureCode.BUDGET_SPENT, f"{job.attempts} attempts used what the budget allows.")
     return None
 

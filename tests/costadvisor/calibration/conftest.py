@@ -19,7 +19,7 @@ from costadvisor.workloads.services import workload_create
 from engine.calibrate.record import Record
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-SPEC = {"model_name": "tiny", "device": Device.CPU, "tier": Tier.QUICK, "max_minutes": 5}
+SPEC: dict[str, Any] = {"model_name": "tiny", "device": Device.CPU, "tier": Tier.QUICK, "max_minutes": 5}
 
 MakeJob = Callable[..., CalibrationJob]
 MakeRecord = Callable[..., Record]
