@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -50,6 +52,26 @@ def test_a_killed_worker_takes_its_engine_along_and_the_next_one_measures_again(
     assert row["earlier_seconds"] > 0
     (record,) = installation.query("SELECT * FROM calibration_calibrationrecord")
     assert record["job_id"] == job
+
+
+def test_a_calibration_whose_standard_input_closes_ends_at_once_with_its_engine(installation: Any) -> None:
+    """Whatever it is doing: here nobody reads its output, so it could not notice otherwise."""
+    told = installation.folder / "progress"
+    command = [sys.executable, "-m", "engine.calibrate", f"--model={installation.var / 'models' / 'tiny'}"]
+    command += ["--input-tokens=32", "--output-tokens=8", f"--out={installation.folder / 'r.json'}", "--end-with-stdin"]
+    with told.open("wb") as output:
+        calibration = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=installation.environment
+        )
+    assert calibration.stdin is not None
+    end = time.monotonic() + 15
+    while "reference" not in told.read_text() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert installation.processes("engine.worker"), told.read_text()
+    calibration.stdin.close()
+    assert calibration.wait(timeout=2) == 3
+    assert installation.all_ended(within_s=2)
+    assert not (installation.folder / "r.json").exists()
 
 
 def test_a_cancelled_job_ends_its_engine_and_keeps_what_was_measured(installation: Any, job: int) -> None:
