@@ -1,6 +1,6 @@
 """The chart of a record: time per output token against throughput, a point for each closed-loop level."""
 
-from costadvisor.calibration.page import levels_by_throughput
+from costadvisor.calibration.page import curve_levels
 from costadvisor.charts.chart import Axis, LineChart, ReferenceLine, Series, Table
 from costadvisor.common.templatetags.figures import quantity
 from engine.calibrate.record import Record
@@ -10,7 +10,7 @@ FEWEST_POINTS = 2
 
 def latency_chart(record: Record) -> LineChart | None:
     """None where the record has too few levels for a line."""
-    levels = levels_by_throughput(record.levels)
+    levels = curve_levels(record.levels)
     if len(levels) < FEWEST_POINTS:
         return None
     points = [(level.concurrency or 0, level.output_tokens_per_s or 0.0, level.tpot_ms.mean or 0.0) for level in levels]

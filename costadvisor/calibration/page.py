@@ -59,6 +59,8 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class FlagRow:
+    """One kind of flag: where it was raised, and the number and words of the worst case."""
+
     name: str
     where: str
     number: str
@@ -130,7 +132,11 @@ def level_rows(record: Record) -> list[LevelRow]:
 
 
 def flag_rows(record: Record) -> list[FlagRow]:
-    return [_flag_row(flag) for flag in record.flags]
+    """A row for each kind, in the record's order: one that many levels share would bury the others."""
+    kinds: dict[str, list[Flag]] = {}
+    for flag in record.flags:
+        kinds.setdefault(flag.code, []).append(flag)
+    return [_flag_row(flags) for flags in kinds.values()]
 
 
 def compared_rows(record: Record) -> list[ComparedRow]:
@@ -164,11 +170,15 @@ def _level_row(level: Level) -> LevelRow:
     )
 
 
-def _flag_row(flag: Flag) -> FlagRow:
-    number = "" if flag.value is None else quantity(flag.value)
-    if number and flag.limit is not None:
-        number = f"{number} (limit {quantity(flag.limit)})"
-    return FlagRow(flag.code.replace("_", " "), flag.level or "whole record", number, flag.message)
+def _flag_row(flags: Sequence[Flag]) -> FlagRow:
+    worst = max(flags, key=lambda flag: abs(flag.value or 0.0))
+    where = worst.level or "whole record"
+    if len(flags) > 1:
+        where = f"{len(flags)} levels, most {where}"
+    number = "" if worst.value is None else quantity(worst.value)
+    if number and worst.limit is not None:
+        number = f"{number} (limit {quantity(worst.limit)})"
+    return FlagRow(worst.code.replace("_", " "), where, number, worst.message)
 
 
 def _compared_row(compared: Compared) -> ComparedRow:
@@ -250,10 +260,12 @@ def _known(value: object) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def levels_by_throughput(levels: Sequence[Level]) -> list[Level]:
-    """The closed-loop levels that a curve can be drawn through, from few at a time to many."""
-    drawn = [level for level in levels if level.mode == "closed" and level.purpose in ("step_map", "imported")]
-    return sorted(
-        (level for level in drawn if level.output_tokens_per_s and level.tpot_ms.mean is not None),
-        key=lambda level: level.concurrency or 0,
-    )
+def curve_levels(levels: Sequence[Level]) -> list[Level]:
+    """The closed-loop levels that a curve can be drawn through, from few at a time to many. Of one that was repeated,
+    the run that other processes disturbed least."""
+    best: dict[int, Level] = {}
+    for level in sorted(levels, key=lambda level: level.other_cpu_share or 0.0):
+        mapped = level.mode == "closed" and level.purpose in ("step_map", "imported")
+        if mapped and level.concurrency and level.output_tokens_per_s and level.tpot_ms.mean is not None:
+            best.setdefault(level.concurrency, level)
+    return [best[concurrency] for concurrency in sorted(best)]

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.calibration import estimate
+from costadvisor.calibration import page as record_page
+from costadvisor.calibration.charts import latency_chart
 from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, FailureCode
 from costadvisor.calibration.progress import Progress
 from costadvisor.calibration.services.jobs import job_cancel, job_enqueue
@@ -203,6 +205,21 @@ def test_a_record_says_everything_with_its_source(
     assert '<td class="number">320</td>' in page
 
 
+def test_flags_of_one_kind_share_a_row_and_a_repeated_level_is_drawn_once(make_record: MakeRecord) -> None:
+    plain = json.loads(make_record().to_json())
+    level = plain["levels"][0]
+    disturbed = [level | {"id": f"R{n}", "other_cpu_share": 0.3, "output_tokens_per_s": 9.0} for n in range(3)]
+    flag = {"code": "cpu_contended", "limit": 0.1, "message": "taken"}
+    flags = [flag | {"level": f"R{n}", "value": 0.3 + n / 10} for n in range(3)]
+    record = make_record(levels=plain["levels"] + disturbed, flags=flags)
+    (row,) = record_page.flag_rows(record)
+    assert (row.where, row.number) == ("3 levels, most R2", "0.5 (limit 0.1)")
+    chart = latency_chart(record)
+    assert chart is not None
+    assert chart.series[0].x == (250.0, 320.0)
+    assert latency_chart(make_record(levels=plain["levels"][1:], flags=[])) is None
+
+
 def test_a_record_without_a_rate_says_why_and_shows_no_number(
     client: Client, acme: Organization, alice: User, make_record: MakeRecord
 ) -> None:
@@ -253,8 +270,8 @@ def test_outsiders_find_nothing_and_viewers_change_nothing(
         assert job.state == state
     assert viewer.get(f"{HOME}{job.pk}/").status_code == 200
     assert "Measure again" not in viewer.get(f"{HOME}{job.pk}/").content.decode()
-    for page in ("new/", "import/"):
-        assert [client.get(HOME + page).status_code for client in (outsider, viewer, editor)] == [404, 403, 200]
+    for form in ("new/", "import/"):
+        assert [client.get(HOME + form).status_code for client in (outsider, viewer, editor)] == [404, 403, 200]
 
 
 def test_home_shows_what_is_under_way_and_what_was_measured(
