@@ -7,4 +7,5 @@ urlpatterns = [
     path("", include("costadvisor.accounts.urls")),
     path("o/<slug:organization_slug>/spend/", include("costadvisor.spend.urls")),
     path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
+    path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
 ]
