@@ -16,7 +16,7 @@ from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month,
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
 from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
-from costadvisor.economics.fleet import planned_week, served_weights
+from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
 
@@ -143,9 +143,7 @@ class _Comparison:
     def _range(self) -> tuple[float, float, int | None]:
         """Volumes to look between, and the number of replicas that ends the range where it does."""
         lowest, highest = (usd / self.month_1_usd_per_request for usd in (LOWEST_API_USD, HIGHEST_API_USD))
-        limit = self.option.scaling.max_replicas
-        if limit is None:
-            return lowest, highest, None
+        limit = MOST_REPLICAS if self.option.scaling.max_replicas is None else self.option.scaling.max_replicas
         most = max(limit - self.option.scaling.spare_replicas, 0) / float(self.fleet.loads.max())
         return (lowest, most, limit) if most < highest else (lowest, highest, None)
 

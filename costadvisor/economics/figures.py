@@ -13,12 +13,12 @@ def exact(value: float) -> Decimal:
 
 def prose_usd(value: Decimal | float) -> str:
     """Three significant digits: `$12,300`."""
-    return money_in_prose(exact(value) if isinstance(value, float) else value, "USD")
+    return money_in_prose(value if isinstance(value, Decimal) else exact(value), "USD")
 
 
 def rate_usd(value: Decimal | float) -> str:
     """A price: to the cent, or three significant digits below $1."""
-    amount = exact(value) if isinstance(value, float) else value
+    amount = value if isinstance(value, Decimal) else exact(value)
     return money_text(amount, "USD") if abs(amount) >= 1 else money_in_prose(amount, "USD")
 
 
