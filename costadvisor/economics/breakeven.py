@@ -6,6 +6,7 @@ The traffic is scaled with its mix and shape fixed, from $10 to $10M of API spen
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ MOST_INTERVALS = 20
 class Basis:
     """(months,) factors on volume and prices, discounted; one month for the running cost, or the whole horizon."""
 
-    name: str
+    name: Literal["month_1", "horizon"]
     volume: Floats
     api_price: Floats
     gpu_price: Floats
@@ -133,7 +134,7 @@ class _Comparison:
         return BreakEven(
             option=self.option.id,
             versus=self.api.id,
-            basis="month_1" if self.basis.name == "month_1" else "horizon",
+            basis=self.basis.name,
             never=never,
             always_from_api_usd_per_month=None if always_from is None else self._usd(always_from),
             intervals=tuple(intervals[:MOST_INTERVALS]),

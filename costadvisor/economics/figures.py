@@ -35,6 +35,12 @@ def plain(value: Decimal | int) -> str:
     return f"{number.normalize() + 0:,f}" if number == number.to_integral_value() else f"{number.normalize():,f}"
 
 
+def price(amount: Decimal) -> str:
+    """A price with all its digits, and at least cents: `$2.50`, `$0.075`."""
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    return f"${amount:,.{digits}f}"
+
+
 def option_words(option: CostedOption) -> str:
     """What an option is, for a sentence."""
     if isinstance(option, ApiOption):
