@@ -6,6 +6,7 @@ The traffic is scaled with its mix and shape fixed, from $10 to $10M of API spen
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month,
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
 from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
-from costadvisor.economics.fleet import planned_week, served_weights
+from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
 
@@ -28,7 +29,7 @@ MOST_INTERVALS = 20
 class Basis:
     """(months,) factors on volume and prices, discounted; one month for the running cost, or the whole horizon."""
 
-    name: str
+    name: Literal["month_1", "horizon"]
     volume: Floats
     api_price: Floats
     gpu_price: Floats
@@ -133,7 +134,7 @@ class _Comparison:
         return BreakEven(
             option=self.option.id,
             versus=self.api.id,
-            basis="month_1" if self.basis.name == "month_1" else "horizon",
+            basis=self.basis.name,
             never=never,
             always_from_api_usd_per_month=None if always_from is None else self._usd(always_from),
             intervals=tuple(intervals[:MOST_INTERVALS]),
@@ -143,9 +144,7 @@ class _Comparison:
     def _range(self) -> tuple[float, float, int | None]:
         """Volumes to look between, and the number of replicas that ends the range where it does."""
         lowest, highest = (usd / self.month_1_usd_per_request for usd in (LOWEST_API_USD, HIGHEST_API_USD))
-        limit = self.option.scaling.max_replicas
-        if limit is None:
-            return lowest, highest, None
+        limit = MOST_REPLICAS if self.option.scaling.max_replicas is None else self.option.scaling.max_replicas
         most = max(limit - self.option.scaling.spare_replicas, 0) / float(self.fleet.loads.max())
         return (lowest, most, limit) if most < highest else (lowest, highest, None)
 

@@ -9,6 +9,7 @@ from costadvisor.economics.cashflow import Totals, option_totals
 from costadvisor.economics.checks import Checked, checks
 from costadvisor.economics.constraints import refusals
 from costadvisor.economics.costs import api_month
+from costadvisor.economics.errors import CaseError
 from costadvisor.economics.evaluation import BreakEven, Evaluation
 from costadvisor.economics.evidence import evidence_rows
 from costadvisor.economics.inputs import uncertain_inputs
@@ -22,6 +23,9 @@ from costadvisor.economics.sensitivity import sensitivities
 from costadvisor.economics.values import Exact, Sample
 from costadvisor.economics.verdict import rule_of_thumb, verdict
 from costadvisor.economics.wording import Findings
+
+# Beyond the world's yearly product: a slip of units.
+MOST_USD = 1e15
 
 
 def evaluate(case: Case) -> Evaluation:
@@ -63,11 +67,17 @@ def evaluate(case: Case) -> Evaluation:
 
 def _totals(case: Case, options: tuple[CostedOption, ...], sample: Sample) -> dict[str, Totals]:
     """Of every option with a cost: one without capacity inside the SLO has none."""
-    return {
+    totals = {
         option.id: option_totals(option, sample)
         for option in options
         if isinstance(option, ApiOption) or planning_requests_per_s(case, option) > 0
     }
+    for id_, costed in totals.items():
+        most = float(costed.tco_undiscounted_usd.max())
+        if most > MOST_USD:
+            remedy = "check units, growth, drift and their bounds"
+            raise CaseError(f"/options/{id_}", f"would cost ${most:.3g} over the horizon in some draw", remedy)
+    return totals
 
 
 def _break_evens(case: Case, options: tuple[CostedOption, ...]) -> Iterator[BreakEven]:

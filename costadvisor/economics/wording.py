@@ -70,11 +70,11 @@ def doubt_sentence(found: Findings, ranking: Ranking) -> str:
 def _how_sure(found: Findings, ranking: Ranking) -> str:
     if not ranking.rivals:
         other = "that serves the model ourselves" if isinstance(ranking.best, ApiOption) else "with an API"
-        return f"no allowed option {other} was there to compare"
+        return f"no allowed option {other} was there to compare it with"
     others = "serving it ourselves" if isinstance(ranking.best, ApiOption) else "any allowed API"
     draws = plain(found.case.draws)
     share = f"every one of {draws}" if ranking.confidence == 1 else f"{percent(ranking.confidence)} of {draws}"
-    return f"it costs less than {others} in {share} draws"
+    return f"cheaper than {others} in {share} draws"
 
 
 def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def _fleet(found: Findings, ranking: Ranking) -> Iterator[str]:
     spare = option.scaling.spare_replicas
     yield (
         f"{option.id} needs {count(row.replicas.max, 'replica')} in its busiest hour"
-        f"{f', {spare} of them spare' if spare else ''}, and serves {percent(row.utilization)} of what it could: "
+        f"{f', {spare} of them spare' if spare else ''}, and is {percent(row.utilization)} used: "
         f"{prose_usd(usd['GPU rent'])} of GPU rent and {prose_usd(usd['People'])} of people a month, "
         f"{rate_usd(row.usd_per_mtok or 0)} per million tokens."
     )
