@@ -8,8 +8,7 @@ from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOp
 from costadvisor.economics.cashflow import Totals, option_totals
 from costadvisor.economics.checks import Checked, checks
 from costadvisor.economics.constraints import refusals
-from costadvisor.economics.costs import api_month
-from costadvisor.economics.errors import CaseError
+from costadvisor.economics.costs import api_month, require_plausible
 from costadvisor.economics.evaluation import BreakEven, Evaluation
 from costadvisor.economics.evidence import evidence_rows
 from costadvisor.economics.inputs import uncertain_inputs
@@ -24,14 +23,11 @@ from costadvisor.economics.values import Exact, Sample
 from costadvisor.economics.verdict import rule_of_thumb, verdict
 from costadvisor.economics.wording import Findings
 
-# Beyond the world's yearly product: a slip of units.
-MOST_USD = 1e15
-
 
 def evaluate(case: Case) -> Evaluation:
     """The answer to a resolved case.
 
-    Raises CaseError with the path of what is still to be resolved, or not costed by this version.
+    Raises CaseError with the path of what is still to be resolved, not costed by this version, or beyond any bill.
     """
     options = costed_options(case)
     refused = {option.id: refusals(case, option) for option in options}
@@ -73,10 +69,7 @@ def _totals(case: Case, options: tuple[CostedOption, ...], sample: Sample) -> di
         if isinstance(option, ApiOption) or planning_requests_per_s(case, option) > 0
     }
     for id_, costed in totals.items():
-        most = float(costed.tco_undiscounted_usd.max())
-        if most > MOST_USD:
-            remedy = "check units, growth, drift and their bounds"
-            raise CaseError(f"/options/{id_}", f"would cost ${most:.3g} over the horizon in some draw", remedy)
+        require_plausible(id_, float(costed.tco_undiscounted_usd.max()))
     return totals
 
 

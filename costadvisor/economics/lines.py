@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
 from costadvisor.economics.case import ApiOption, Case, SelfHostOption
-from costadvisor.economics.costs import api_month, fleet_month, resolved_prices, week_hours
+from costadvisor.economics.costs import api_month, fleet_month, require_plausible, resolved_prices, week_hours
 from costadvisor.economics.evaluation import Line
 from costadvisor.economics.figures import count, plain, price
 from costadvisor.economics.fleet import Week
@@ -34,7 +34,7 @@ def api_lines(case: Case, option: ApiOption) -> tuple[Line, ...]:
         ("Requests", f"{requests} requests x {price(prices.usd_per_request)}", month.requests),
         ("Billed against list price", f"(k - 1) x the above, k = {option.reconciliation_factor}", month.reconciliation),
     )
-    return tuple(_line(*row) for place, row in enumerate(rows) if row[2] or place == 0)
+    return tuple(_line(option.id, *row) for place, row in enumerate(rows) if row[2] or place == 0)
 
 
 def fleet_lines(case: Case, option: SelfHostOption, week: Week) -> tuple[Line, ...]:
@@ -46,19 +46,20 @@ def _fleet_lines(case: Case, option: SelfHostOption, week: Week) -> Iterator[Lin
     hours, start_hours = week_hours(case, option, week)
     month = fleet_month(option, Exact(case), hours, start_hours)
     hourly, people = price(option.hardware.usd_per_hour or Decimal(0)), option.operations
-    yield _line("GPU rent", f"{_hours_in_words(case, option, week)} x {hourly}", month.rent)
+    yield _line(option.id, "GPU rent", f"{_hours_in_words(case, option, week)} x {hourly}", month.rent)
     if month.cold_starts:
         starts = f"{week.steps_up} starts a week x {plain(case.hours_per_month)}/168 weeks"
         formula = f"{starts} x {plain(option.scaling.cold_start_s)} s / 3600 x {hourly}"
-        yield _line("Cold starts", formula, month.cold_starts)
+        yield _line(option.id, "Cold starts", formula, month.cold_starts)
     if month.overhead:
-        yield _line("Overhead", f"{plain(people.overhead_share)} x GPU rent and cold starts", month.overhead)
+        yield _line(option.id, "Overhead", f"{plain(people.overhead_share)} x GPU rent and cold starts", month.overhead)
     formula = f"{plain(people.fte)} FTE x ${plain(people.usd_per_fte_year)} a year / 12"
-    yield _line("People", formula, month.people)
-    yield _line("Tools and services", "a month, as given", month.tools)
+    yield _line(option.id, "People", formula, month.people)
+    yield _line(option.id, "Tools and services", "a month, as given", month.tools)
 
 
-def _line(label: str, formula: str, usd: Decimal) -> Line:
+def _line(option_id: str, label: str, formula: str, usd: Decimal) -> Line:
+    require_plausible(option_id, usd)
     return Line(label=label, formula=formula, usd_per_month=usd.quantize(FINEST_USD, ROUND_HALF_UP))
 
 

@@ -213,3 +213,18 @@ def test_what_is_not_costed_yet_is_refused_as_such(option: Any, path: str) -> No
     with pytest.raises(CaseError, match="not costed by this version") as refused:
         evaluate(parse_case(case(*others, option)))
     assert refused.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("options", "workload", "path"),
+    [
+        ((api(prices={"input_usd_per_mtok": "150000"}),), {"requests_per_month": 1e12}, "/options/today"),
+        ((api(), fleet(capacity={"requests_per_s": 1e-9})), {}, "/options/h100/capacity"),
+        ((api(), fleet(usd_per_hour="999999999")), {}, "/options/h100"),
+        ((api(),), {"growth_per_month": 1}, "/options/today"),
+    ],
+)
+def test_a_slip_of_units_is_refused(options: Any, workload: Any, path: str) -> None:
+    with pytest.raises(CaseError) as refused:
+        answer(*options, workload=workload)
+    assert refused.value.path == path

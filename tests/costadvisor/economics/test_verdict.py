@@ -120,6 +120,14 @@ def test_draws_beyond_max_replicas_are_lost_draws() -> None:
     assert any("may be had; those count as lost" in text for text in capped.limitations)
 
 
+def test_a_fleet_alone_that_may_fall_short_is_in_doubt() -> None:
+    found = answer(
+        fleet(baseline=True, scaling={"max_replicas": 2}), workload={"requests_per_month": 4 * 730 * 3600 * 1.9}
+    )
+    assert found.verdict.choice == "not_enough_evidence"
+    assert "needs more replicas than may be had" in found.verdict.sentence
+
+
 def test_every_evaluation_checks_itself() -> None:
     found = answer(api(), fleet(), api("host", baseline=False, prices=CHEAP))
     assert all(check.ok for check in found.checks)
