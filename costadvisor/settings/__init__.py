@@ -1,0 +1,1 @@
+"""Settings: `development` (needs no environment variables), `production` (refuses to start half set up), `testing`."""

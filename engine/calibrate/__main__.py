@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None, target: Target | None = None) -> in
     args = _parser().parse_args(arguments)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    if args.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         return _run(args, target, stop)
     except InputError as error:
@@ -61,6 +63,14 @@ def announce(phase: str, percent: float, message: str, more: dict[str, Any]) -> 
     print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
+def _end_with_stdin() -> None:
+    """A supervisor that is killed can't end us, but its end of our standard input closes. Nothing is written then:
+    nobody is left to read it. The engine's worker goes the same way, its input being a pipe of ours."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(STOPPED)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m engine.calibrate",
@@ -83,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default: all cores")
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end at once when standard input closes")
     return parser
 
 

@@ -1,0 +1,23 @@
+"""Refuses an over-large request before anything reads its body."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestSizeLimit:
+    """Middleware. A WSGI server hands over no more than CONTENT_LENGTH bytes, so the declared length is enough."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        declared = request.META.get("CONTENT_LENGTH") or "0"
+        if not declared.isdigit() or int(declared) > settings.MAX_REQUEST_BYTES:
+            limit_mib = settings.MAX_UPLOAD_BYTES // 2**20
+            return render(request, "413.html", {"limit_mib": limit_mib}, status=413)
+        return self.get_response(request)

@@ -1,0 +1,46 @@
+"""Last months' API spend against the published rule of thumb. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from costadvisor.spend.month import UsageMonth, reaches_over
+
+RULE_OF_THUMB_USD = (Decimal(1_000), Decimal(10_000))
+_ZONES = {
+    "below": "Under about $1,000 a month, serving a model yourselves rarely pays.",
+    "between": "Between about $1,000 and $10,000 a month, it depends: on lengths, shape of the week, people, privacy.",
+    "above": "Over about $10,000 a month, serving a model yourselves often pays.",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The last whole month with a cost in US dollars, and its zone."""
+
+    month: date
+    usd: Decimal
+    zone: str
+    sentence: str
+
+
+def standing(usage: Iterable[UsageMonth]) -> Standing | None:
+    """None without a whole month in US dollars: a month that still runs would look cheaper than it is."""
+    by_month: dict[date, list[UsageMonth]] = defaultdict(list)
+    for row in usage:
+        if row.currency == "USD":
+            by_month[row.month].append(row)
+    whole = [month for month, rows in by_month.items() if reaches_over(month, rows)]
+    if not whole:
+        return None
+    month = max(whole)
+    usd = sum((row.cost or Decimal(0) for row in by_month[month]), Decimal(0))
+    zone = _zone(usd)
+    return Standing(month, usd, zone, _ZONES[zone])
+
+
+def _zone(usd: Decimal) -> str:
+    low, high = RULE_OF_THUMB_USD
+    return "below" if usd < low else "between" if usd <= high else "above"

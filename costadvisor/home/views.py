@@ -1,0 +1,44 @@
+"""The first page."""
+
+from typing import cast
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from costadvisor.accounts.gates import enter
+from costadvisor.accounts.models import User
+from costadvisor.accounts.selectors import membership_list
+from costadvisor.calibration.selectors import job_list_unfinished, record_list
+from costadvisor.home.navigation import STEPS
+from costadvisor.home.standing import standing
+from costadvisor.spend.overview import spend_grid
+from costadvisor.spend.selectors import usage_months
+from costadvisor.workloads.selectors import workload_list
+
+
+@require_GET
+def start(request: HttpRequest) -> HttpResponse:
+    """To the only organization, or to a choice."""
+    memberships = list(membership_list(user=cast(User, request.user)))  # LoginRequiredMiddleware let nobody else in
+    if len(memberships) == 1:
+        return redirect("home:organization", memberships[0].organization.slug)
+    return render(request, "home/start.html", {"memberships": memberships})
+
+
+@require_GET
+def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    membership = enter(request, organization_slug)
+    usage = usage_months(organization=membership.organization)
+    grid = spend_grid(usage)
+    workloads = list(workload_list(organization=membership.organization))
+    done = (grid is not None, bool(workloads), record_list(organization=membership.organization).exists())
+    context = {
+        "membership": membership,
+        "grid": grid,
+        "standing": standing(usage),
+        "workloads": workloads,
+        "jobs": job_list_unfinished(organization=membership.organization),
+        "steps": [(step, done[number] if number < len(done) else False) for number, step in enumerate(STEPS)],
+    }
+    return render(request, "home/organization.html", context)

@@ -1,0 +1,24 @@
+"""Gates of an organization's uploads and imports; editors only, for both lead to writing."""
+
+from django.http import Http404, HttpRequest
+
+from costadvisor.accounts.gates import enter
+from costadvisor.accounts.models import Membership, Role
+from costadvisor.spend.models import BillImport, PendingUpload
+from costadvisor.spend.selectors import import_find, upload_find
+
+
+def upload_for_edit(request: HttpRequest, organization_slug: str, upload_id: int) -> tuple[Membership, PendingUpload]:
+    membership = enter(request, organization_slug, Role.EDITOR)
+    upload = upload_find(organization=membership.organization, upload_id=upload_id)
+    if upload is None:
+        raise Http404
+    return membership, upload
+
+
+def import_for_edit(request: HttpRequest, organization_slug: str, import_id: int) -> tuple[Membership, BillImport]:
+    membership = enter(request, organization_slug, Role.EDITOR)
+    bill_import = import_find(organization=membership.organization, import_id=import_id)
+    if bill_import is None:
+        raise Http404
+    return membership, bill_import

@@ -1,0 +1,11 @@
+"""Every address. An organization's rooms live under /o/<organization>/, which the gates of `accounts` guard."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("costadvisor.home.urls")),
+    path("", include("costadvisor.accounts.urls")),
+    path("o/<slug:organization_slug>/spend/", include("costadvisor.spend.urls")),
+    path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
+    path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
+]

@@ -1,0 +1,46 @@
+"""People and clients for tests that go through the pages: alice owns Acme, bob looks on, charlie is an outsider."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from costadvisor.accounts.models import Organization, Role, User
+from costadvisor.accounts.services import membership_set, organization_create, user_create
+
+PASSWORD = "correct horse 7"
+LogIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return user_create(email="alice@example.com", password=PASSWORD, name="Alice")
+
+
+@pytest.fixture
+def acme(alice: User) -> Organization:
+    return organization_create(name="Acme", admin=alice)
+
+
+@pytest.fixture
+def bob(acme: Organization, alice: User) -> User:
+    user = user_create(email="bob@example.com", password=PASSWORD)
+    membership_set(organization=acme, user=user, role=Role.VIEWER, actor=alice)
+    return user
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    user = user_create(email="charlie@example.com", password=PASSWORD)
+    organization_create(name="Rival", admin=user)
+    return user
+
+
+@pytest.fixture
+def log_in() -> LogIn:
+    def client_of(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return client_of

@@ -1,0 +1,170 @@
+"""Who gets what, at every address: a row for each URL name and method, a column for each kind of visitor."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from costadvisor.accounts.models import Organization, Role, User
+from costadvisor.accounts.services import membership_set, user_create
+from costadvisor.calibration.models import Device, Tier
+from costadvisor.calibration.services.jobs import JobSpec, job_create
+from costadvisor.calibration.services.records import record_import
+from costadvisor.spend.services import import_commit, upload_create
+from costadvisor.workloads.profile import Profile, assumed
+from costadvisor.workloads.services import workload_create
+from engine.calibrate.record import Record
+
+VISITORS = ("anonymous", "outsider", "viewer", "editor", "approver", "admin")
+READ = (302, 404, 200, 200, 200, 200)
+WRITE = (302, 404, 403, 302, 302, 302)
+EDIT = (302, 404, 403, 200, 200, 200)  # the form of a write, or one refused for being empty
+NOBODY = (302, 405, 405, 405, 405, 405)  # a method that the address does not know
+
+# name, method → status for each of VISITORS. Login comes before the method; a wrong method before the organization.
+TABLE: dict[tuple[str, str], tuple[int, ...]] = {
+    ("accounts:login", "GET"): (200, 302, 302, 302, 302, 302),
+    ("accounts:login", "POST"): (200, 302, 302, 302, 302, 302),
+    ("accounts:logout", "GET"): NOBODY,
+    ("accounts:logout", "POST"): (302,) * 6,
+    ("home:start", "GET"): (302,) * 6,
+    ("home:start", "POST"): NOBODY,
+    ("home:organization", "GET"): READ,
+    ("home:organization", "POST"): NOBODY,
+    ("spend:overview", "GET"): READ,
+    ("spend:overview", "POST"): NOBODY,
+    ("spend:upload", "GET"): EDIT,
+    ("spend:upload", "POST"): EDIT,
+    ("spend:preview", "GET"): EDIT,
+    ("spend:preview", "POST"): NOBODY,
+    ("spend:confirm", "GET"): NOBODY,
+    ("spend:confirm", "POST"): WRITE,
+    ("spend:discard", "GET"): NOBODY,
+    ("spend:discard", "POST"): WRITE,
+    ("spend:typed_cost", "GET"): EDIT,
+    ("spend:typed_cost", "POST"): EDIT,
+    ("spend:import_remove", "GET"): NOBODY,
+    ("spend:import_remove", "POST"): WRITE,
+    ("workloads:index", "GET"): READ,
+    ("workloads:index", "POST"): NOBODY,
+    ("workloads:create", "GET"): EDIT,
+    ("workloads:create", "POST"): EDIT,
+    ("workloads:from_spend", "GET"): EDIT,
+    ("workloads:from_spend", "POST"): EDIT,
+    ("workloads:from_trace", "GET"): EDIT,
+    ("workloads:from_trace", "POST"): EDIT,
+    ("workloads:detail", "GET"): READ,
+    ("workloads:detail", "POST"): NOBODY,
+    ("workloads:edit", "GET"): EDIT,
+    ("workloads:edit", "POST"): EDIT,
+    ("workloads:apply_trace", "GET"): EDIT,
+    ("workloads:apply_trace", "POST"): EDIT,
+    ("calibration:index", "GET"): READ,
+    ("calibration:index", "POST"): NOBODY,
+    ("calibration:create", "GET"): EDIT,
+    ("calibration:create", "POST"): EDIT,
+    ("calibration:import_record", "GET"): EDIT,
+    ("calibration:import_record", "POST"): EDIT,
+    ("calibration:job", "GET"): READ,
+    ("calibration:job", "POST"): NOBODY,
+    ("calibration:progress", "GET"): READ,
+    ("calibration:progress", "POST"): NOBODY,
+    ("calibration:start", "GET"): NOBODY,
+    ("calibration:start", "POST"): WRITE,
+    ("calibration:cancel", "GET"): NOBODY,
+    ("calibration:cancel", "POST"): WRITE,
+    ("calibration:record", "GET"): READ,
+    ("calibration:record", "POST"): NOBODY,
+    ("calibration:download", "GET"): READ,
+    ("calibration:download", "POST"): NOBODY,
+}
+
+BILL = b"month,provider,cost,currency\n%d-10,openai,4,USD\n"
+Objects = dict[str, Any]
+
+
+def url_names(resolver: URLResolver, namespace: str = "") -> set[str]:
+    found = set()
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            found |= url_names(entry, f"{entry.namespace}:" if entry.namespace else namespace)
+        elif isinstance(entry, URLPattern):
+            found.add(f"{namespace}{entry.name}")
+    return found
+
+
+@pytest.fixture
+def objects(
+    acme: Organization, alice: User, make_record: Callable[[], Record], settings: Any, tmp_path: Path
+) -> Objects:
+    """Arguments of addresses, by name; every object belongs to Acme."""
+    stored = upload_create(organization=acme, actor=alice, file_name="old.csv", content=BILL % 2025)
+    profile = Profile(requests_per_month=assumed(1.0), input_tokens=assumed(1.0), output_tokens=assumed(1.0))
+    workload = workload_create(organization=acme, actor=alice, name="Chat", profile=profile)
+    settings.CALIBRATION_MODELS = [tmp_path]
+    (tmp_path / "config.json").write_text("{}")
+    spec = JobSpec(model_name=tmp_path.name, device=Device.CPU, tier=Tier.QUICK, max_minutes=5)
+    record = make_record().to_json().encode()
+    return {
+        "organization_slug": acme.slug,
+        "import_id": import_commit(upload=stored, actor=alice).pk,
+        "upload_id": upload_create(organization=acme, actor=alice, file_name="new.csv", content=BILL % 2026).pk,
+        "workload_id": workload.pk,
+        "job_id": job_create(organization=acme, actor=alice, workload=workload, spec=spec).pk,
+        "record_id": record_import(organization=acme, actor=alice, file_name="r.json", content=record).pk,
+    }
+
+
+@pytest.fixture
+def visitor(acme: Organization, alice: User, charlie: User) -> Callable[[str], Client]:
+    def client_of(kind: str) -> Client:
+        client = Client()
+        if kind == "outsider":
+            client.force_login(charlie)
+        elif kind != "anonymous":
+            user = user_create(email=f"{kind}@example.com", password="correct horse 7")
+            membership_set(organization=acme, user=user, role=Role(kind), actor=alice)
+            client.force_login(user)
+        return client
+
+    return client_of
+
+
+def ids_of(name: str) -> set[str]:
+    """The arguments that an address takes beside its organization."""
+    patterns = get_resolver().namespace_dict[name.partition(":")[0]][1].reverse_dict
+    arguments = {argument for _, given in patterns.getlist(name.partition(":")[2])[0][0] for argument in given}
+    return arguments - {"organization_slug"}
+
+
+def address(name: str, objects: Objects) -> str:
+    """The address of a name, with those of the objects' ids that it takes."""
+    outer = {"organization_slug"} if not name.startswith(("accounts:", "home:start")) else set()
+    return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
+
+
+def test_every_address_has_a_row_for_each_method() -> None:
+    names = url_names(get_resolver())
+    assert {(name, method) for name in names for method in ("GET", "POST")} == set(TABLE)
+
+
+@pytest.mark.parametrize("kind", VISITORS)
+@pytest.mark.parametrize(("name", "method"), TABLE)
+def test_status(name: str, method: str, kind: str, objects: Objects, visitor: Callable[[str], Client]) -> None:
+    answer = visitor(kind).generic(method, address(name, objects))
+    assert answer.status_code == TABLE[name, method][VISITORS.index(kind)]
+
+
+def test_nobody_reaches_an_object_through_another_organization(
+    objects: Objects, charlie: User, log_in: Callable[[User], Client]
+) -> None:
+    """charlie is an admin, but of Rival: Acme's ids mean nothing there."""
+    client = log_in(charlie)
+    elsewhere = objects | {"organization_slug": "rival"}
+    for name, method in TABLE:
+        url = address(name, elsewhere)
+        if ids_of(name):
+            assert client.generic(method, url).status_code in {404, 405}, (name, method)

@@ -1,0 +1,54 @@
+"""Users, organizations, roles, and the command that makes the first of them."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from costadvisor.accounts.models import Membership, Organization, Role, User
+from costadvisor.accounts.services import membership_set, organization_create, user_create
+from costadvisor.common.refusal import Refusal
+
+
+def test_an_address_belongs_to_one_user_whatever_its_letter_case(alice: User) -> None:
+    with pytest.raises(Refusal, match="exists already") as refused:
+        user_create(email="ALICE@example.com", password="correct horse 7")
+    assert refused.value.field == "email"
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "field"), [("nobody", "correct horse 7", "email"), ("n@example.com", "12345", "password")]
+)
+def test_a_bad_address_or_password_is_refused(db: None, email: str, password: str, field: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        user_create(email=email, password=password)
+    assert refused.value.field == field
+    assert not User.objects.exists()
+
+
+def test_organizations_of_one_name_get_addresses_of_their_own(alice: User) -> None:
+    slugs = [organization_create(name="Acme & Söhne", admin=alice).slug for _ in range(3)]
+    assert slugs == ["acme-sohne", "acme-sohne-2", "acme-sohne-3"]
+
+
+def test_setting_a_role_again_changes_it(acme: Organization, alice: User, bob: User) -> None:
+    membership_set(organization=acme, user=bob, role=Role.EDITOR, actor=alice)
+    assert Membership.objects.get(organization=acme, user=bob).role == "editor"
+
+
+def test_each_role_may_do_what_those_before_it_may() -> None:
+    allowed = [[role.allows(needed) for needed in Role] for role in Role]
+    assert allowed == [[needed <= role for needed in range(4)] for role in range(4)]
+
+
+def test_the_command_makes_an_organization_or_nothing(db: None, tmp_path: Path) -> None:
+    password_file = tmp_path / "password"
+    password_file.write_text("12345\n")
+    arguments = ("createorganization", "Acme", "--admin-email", "a@example.com", "--password-file", str(password_file))
+    with pytest.raises(CommandError) as refused:
+        call_command(*arguments)
+    assert refused.value.returncode == 2
+    assert not User.objects.exists()
+    password_file.write_text("correct horse 7\n")
+    call_command(*arguments)
+    assert Membership.objects.get().role == Role.ADMIN
