@@ -207,7 +207,9 @@ class Level(Part):
     itl_gap_ms: Distribution
     e2e_ms: Distribution
     steps: Count | None
-    quiet_steps: Count | None = Field(default=None, description="of the steps, those during which nobody else used the CPU")
+    quiet_steps: Count | None = Field(
+        default=None, description="of the steps, those during which nobody else used the CPU"
+    )
     decode_sequences_mean: NotNegative | None
     kv_use_max: Share | None
     preemptions: Count | None
