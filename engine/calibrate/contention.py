@@ -10,19 +10,20 @@ from typing import NamedTuple, Self
 
 import psutil
 
-CONTENDED = 0.10  # of all cores, to others
+CONTENDED = 0.10  # of all cores, to others, over a level
+NOISY = 0.04  # over half a second: enough to hold up an iteration or two
 EVERY_S = 0.5
 BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 @dataclass(frozen=True, slots=True)
 class CpuUse:
-    """Shares of all cores over a level, None where nobody looked; and the seconds of it in which others took more
-    than CONTENDED."""
+    """Shares of all cores over a level, None where nobody looked; and the stretches of it in which others took more
+    than NOISY."""
 
     driver: float | None = None
     others: float | None = None
-    contended_s: tuple[tuple[float, float], ...] = ()
+    noisy_s: tuple[tuple[float, float], ...] = ()
 
     @property
     def contended(self) -> bool:
@@ -30,7 +31,7 @@ class CpuUse:
 
     def quiet(self, started_s: float, ended_s: float) -> bool:
         """Whether nobody interfered with what happened then."""
-        return all(ended_s < start or started_s > end for start, end in self.contended_s)
+        return all(ended_s < start or started_s > end for start, end in self.noisy_s)
 
 
 class _Reading(NamedTuple):
@@ -76,12 +77,12 @@ class CpuWatch:
         readings = [*self._readings, self._read()]
         zero = readings[0].at
         driver, others = readings[0].shares_until(readings[-1])
-        contended = tuple(
+        noisy = tuple(
             (before.at - zero, after.at - zero)
             for before, after in itertools.pairwise(readings)
-            if before.shares_until(after)[1] > CONTENDED
+            if before.shares_until(after)[1] > NOISY
         )
-        return CpuUse(driver, others, contended)
+        return CpuUse(driver, others, noisy)
 
     def _watch(self) -> None:
         while not self._ended.wait(EVERY_S):

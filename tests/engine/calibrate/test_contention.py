@@ -66,8 +66,8 @@ def test_others_and_stolen_time_contend(machine: Machine) -> None:
     assert not use.quiet(2, 3)
 
 
-def test_quiet_is_outside_every_contended_stretch() -> None:
-    use = CpuUse(0.0, 0.05, contended_s=((2.0, 3.0), (5.0, 5.5)))
+def test_quiet_is_outside_every_noisy_stretch() -> None:
+    use = CpuUse(0.0, 0.05, noisy_s=((2.0, 3.0), (5.0, 5.5)))
     stretches = {(0.0, 1.9): True, (1.9, 2.1): False, (2.2, 2.3): False, (3.1, 4.9): True, (4.0, 6.0): False}
     assert {stretch: use.quiet(*stretch) for stretch in stretches} == stretches
     assert not use.contended, "a short burst does not spoil a whole level"
