@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -40,17 +40,16 @@ Message = dict[str, Any]
 SPIN_COUNT = "1000"
 
 
-class Replica(Backend):
+class Replica(Backend, Protocol):
     """What the worker serves: a backend that can also describe itself and continue given prompts."""
 
-    def describe(self) -> Message:
-        raise NotImplementedError
+    def describe(self) -> Message: ...
 
     def generate(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
-        raise NotImplementedError
+        """Greedy continuations, as one batch, from a cold prefix cache."""
 
 
-class EngineReplica(Replica):
+class EngineReplica:
     """The real engine under the machine's clock."""
 
     def __init__(self, engine: "Engine", interrupted: threading.Event) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.calibrate.contention import CpuUse, CpuWatch
 from engine.calibrate.gpu import GpuWatch
-from engine.calibrate.level import LevelSpec
+from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.measured import Measured, MeasuredLevel
-from engine.calibrate.preflight import CpuUse, CpuWatch
 from engine.calibrate.targets import Stopped, Target
 from engine.calibrate.workload import Workload
 
@@ -99,15 +99,22 @@ class Bench:
 
         started = self.elapsed_s
         mark = self.gpu.mark() if self.gpu else 0
-        pids = self.target.pids()
-        watch = CpuWatch(pids) if pids else None
-        log = self.target.run(spec, self.stopped, report)
+        log, cpu = self._run_watched(spec, report)
         return MeasuredLevel(
             spec=spec,
             log=log,
             started_at_s=started,
-            cpu=watch.use() if watch else CpuUse(None, None),
+            cpu=cpu,
             gpu=self.gpu.since(mark) if self.gpu else None,
             rate=rate,
             burstiness=None if rate is None else self.workload.burstiness,
         )
+
+    def _run_watched(self, spec: LevelSpec, report: Callable[[float, int], None]) -> tuple[LevelLog, CpuUse]:
+        """Run a level and look at the CPU meanwhile, where the target is made of processes on this machine."""
+        pids = self.target.pids()
+        if not pids:
+            return self.target.run(spec, self.stopped, report), CpuUse()
+        with CpuWatch(pids) as watch:
+            log = self.target.run(spec, self.stopped, report)
+            return log, watch.use()

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from engine.calibrate.contention import CONTENDED
 from engine.calibrate.derive import VOID_DRIFT
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
-from engine.calibrate.preflight import CPU_CONTENDED
 from engine.calibrate.protocol import MOST_MAPE, Ask
 from engine.calibrate.record_parts import Derived, Flag, FlagCode
 from engine.calibrate.summary import prefix_hit_share
@@ -32,9 +32,9 @@ def _flag(code: FlagCode, message: str, value: float | None, limit: float | None
 def _of_level(level: MeasuredLevel) -> Iterator[Flag]:
     name = level.spec.id
     others = level.cpu.others
-    if others is not None and others > CPU_CONTENDED:
+    if others is not None and level.cpu.contended:
         message = f"other processes took {100 * others:.0f} % of the CPU during {name}"
-        yield _flag("cpu_contended", message, others, CPU_CONTENDED, name)
+        yield _flag("cpu_contended", message, others, CONTENDED, name)
     wrong = sum(row.finished and row.output != row.asked for row in level.log.requests)
     if wrong:
         message = f"{wrong} requests of {name} came out at another length than asked"

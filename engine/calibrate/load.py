@@ -110,8 +110,11 @@ class _Loop:
             until = self.zero + self.next_event() if not self.keep_steps else -math.inf
             self._record(self.backend.step(until))
         else:
-            self.backend.wait_until(self.zero + self.next_event())
+            event = self.next_event()
+            self.backend.wait_until(self.zero + event)
             self.time = self.backend.now() - self.zero
+            if self.backend.now() >= self.zero + event:
+                self.time = max(self.time, event)  # subtracting may have rounded it to just before
 
     def _record(self, stepped: Stepped) -> None:
         record, sampled, repeats = stepped

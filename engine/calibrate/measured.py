@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 
 from engine.calibrate.capacity import MaxRate
-from engine.calibrate.level import LevelLog, LevelSpec
-from engine.calibrate.preflight import CPU_CONTENDED, CpuUse
+from engine.calibrate.contention import CpuUse
+from engine.calibrate.level import LevelLog, LevelSpec, StepRow
 from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
 from engine.calibrate.step_model import Fit
 from engine.calibrate.targets import TargetFacts
+
+FEWEST_QUIET_STEPS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,15 @@ class MeasuredLevel:
     burstiness: float | None = None
 
     @property
-    def contended(self) -> bool:
-        return self.cpu.others is not None and self.cpu.others > CPU_CONTENDED
+    def quiet_steps(self) -> list[StepRow]:
+        """Iterations during which nobody else was using the CPU."""
+        return [step for step in self.log.steps if self.cpu.quiet(step.started_s, step.ended_s)]
+
+    @property
+    def disturbed(self) -> bool:
+        """Others left too little of it to learn from."""
+        quiet = len(self.quiet_steps)
+        return quiet < min(FEWEST_QUIET_STEPS, len(self.log.steps)) or quiet < len(self.log.steps) / 2
 
     @property
     def usable(self) -> bool:

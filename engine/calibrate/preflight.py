@@ -1,13 +1,10 @@
-"""What is measured on: the machine, the software, the model's files, this code; and who else uses the CPU meanwhile."""
+"""What is measured on: the machine, the software, the model's files, this code."""
 
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -16,8 +13,6 @@ import psutil
 from engine.calibrate.record_parts import Cpu, Model, Software, Source
 from engine.config import ModelShape
 
-CPU_CONTENDED = 0.10  # of all cores
-BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -101,42 +96,3 @@ def model_facts(folder: Path, shape: ModelShape, dtype: str, *, dummy: bool) -> 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class CpuUse:
-    """Shares of all cores over a stretch of time; None where the clocks can't be read."""
-
-    driver: float | None
-    others: float | None
-
-
-class CpuWatch:
-    """From its making to `use()`: how much of the cores went to this process, to ours, and to everybody else.
-
-    Time that a hypervisor gave to other machines (steal) counts as others'.
-    """
-
-    def __init__(self, ours: Iterable[int] = ()) -> None:
-        self._driver = psutil.Process()
-        self._ours = [psutil.Process(pid) for pid in ours]
-        self._start = self._read()
-
-    def use(self) -> CpuUse:
-        wall, busy, driver, ours = (now - then for now, then in zip(self._read(), self._start, strict=True))
-        capacity = wall * (os.cpu_count() or 1)
-        if capacity <= 0:
-            return CpuUse(None, None)
-        return CpuUse(driver=driver / capacity, others=max(0.0, busy - driver - ours) / capacity)
-
-    def _read(self) -> tuple[float, float, float, float]:
-        times = psutil.cpu_times()
-        busy = sum(getattr(times, kind, 0.0) for kind in BUSY)
-        driver = self._driver.cpu_times()
-        ours = [process.cpu_times() for process in self._ours]
-        return (
-            time.monotonic(),
-            busy,
-            driver.user + driver.system,
-            sum(used.user + used.system for used in ours),
-        )

@@ -169,7 +169,7 @@ class _Quick:
         self.measured.fitted = _fitted(self.measured.purpose("step_map"))
         if len(self.measured.fitted) < FEWEST_LEVELS:
             return
-        fit = self.measured.fit = fit_levels({level.spec.id: level.log.steps for level in self.measured.fitted})
+        fit = self.measured.fit = fit_levels({level.spec.id: level.quiet_steps for level in self.measured.fitted})
         if fit.mape is None or fit.mape > MOST_MAPE:
             return
         self.bench.say(f"step model within {100 * fit.mape:.1f} % of held-out levels; simulating open loop")
@@ -210,11 +210,11 @@ class _Quick:
         self._quiet(self._reference_spec("reference_again"))
         before, after = (self._undisturbed(purpose) for purpose in ("reference", "reference_again"))
         if before and after:
-            self.measured.drift = slower(before.log, after.log)
+            self.measured.drift = slower(before.quiet_steps, after.quiet_steps)
 
     def _undisturbed(self, purpose: str) -> MeasuredLevel | None:
         """A reference during which nobody else used the CPU; another would pass a neighbour off as drift."""
-        levels = (level for level in self.measured.purpose(purpose) if level.usable and not level.contended)
+        levels = (level for level in self.measured.purpose(purpose) if level.usable and not level.disturbed)
         return min(levels, key=_disturbance, default=None)
 
     def _reference_spec(self, purpose: str) -> LevelSpec:
@@ -224,7 +224,7 @@ class _Quick:
     def _quiet(self, spec: LevelSpec) -> MeasuredLevel:
         """Run a level; once more when somebody else used the CPU meanwhile and there is time. Both are kept."""
         level = self.bench.run(spec)
-        if not level.contended or self._repeats == REPEATS or not self._time_for(level.log.duration_s):
+        if not level.disturbed or self._repeats == REPEATS or not self._time_for(level.log.duration_s):
             return level
         self._repeats += 1
         self.bench.say(f"{spec.id}: other processes took {100 * (level.cpu.others or 0):.0f} % of the CPU; once more")
@@ -238,13 +238,12 @@ class _Quick:
 
 
 def _fitted(levels: Sequence[MeasuredLevel]) -> tuple[MeasuredLevel, ...]:
-    """For each N the level that was disturbed least; only undisturbed ones where enough of them are left."""
+    """For each N the level that was disturbed least, if enough of it was quiet."""
     best: dict[int | None, MeasuredLevel] = {}
-    for level in sorted((level for level in levels if level.usable), key=_disturbance):
-        best.setdefault(level.spec.concurrency, level)
-    quiet = [level for level in best.values() if not level.contended]
-    chosen = quiet if len(quiet) >= FEWEST_LEVELS else best.values()
-    return tuple(sorted(chosen, key=lambda level: level.spec.concurrency or 0))
+    for level in sorted(levels, key=_disturbance):
+        if level.usable and not level.disturbed:
+            best.setdefault(level.spec.concurrency, level)
+    return tuple(sorted(best.values(), key=lambda level: level.spec.concurrency or 0))
 
 
 def _disturbance(level: MeasuredLevel) -> float:

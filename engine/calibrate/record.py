@@ -137,3 +137,7 @@ def record_read(path: Path) -> Record:
         return Record.from_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}); give a calibration record") from None
+
+
+if __name__ == "__main__":
+    print(json.dumps(Record.model_json_schema(by_alias=True), indent=2))

@@ -142,8 +142,8 @@ class ColdStart(Part):
     """From starting the engine's process to its first token."""
 
     seconds: Positive
-    load_s: Positive
-    first_token_s: Positive
+    load_s: NotNegative
+    first_token_s: NotNegative
 
 
 class Soak(Part):
@@ -207,6 +207,9 @@ class Level(Part):
     itl_gap_ms: Distribution
     e2e_ms: Distribution
     steps: Count | None
+    quiet_steps: Count | None = Field(
+        default=None, description="of the steps, those during which nobody else used the CPU"
+    )
     decode_sequences_mean: NotNegative | None
     kv_use_max: Share | None
     preemptions: Count | None

@@ -75,6 +75,7 @@ def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig) -> Level
         itl_gap_ms=_of_histogram(level.log.itl_gaps_ms),
         e2e_ms=distribution(within["e2e"]),
         steps=len(steps),
+        quiet_steps=len(level.quiet_steps),
         decode_sequences_mean=statistics.fmean(step.decode_sequences for step in steps) if steps else None,
         kv_use_max=1 - min(step.free_blocks for step in steps) / (limits.num_blocks - 1) if steps else None,
         preemptions=sum(step.preempted for step in steps),

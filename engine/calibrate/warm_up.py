@@ -2,11 +2,12 @@
 
 import itertools
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
 
 from engine.calibrate.bench import Bench
-from engine.calibrate.level import LevelLog, LevelSpec
+from engine.calibrate.level import LevelLog, LevelSpec, StepRow
 from engine.calibrate.plan import MOST_SOAK_SLICE_S, Pace
 from engine.calibrate.record_parts import Smoke, Soak
 from engine.calibrate.step_model import fit_levels
@@ -16,6 +17,7 @@ from engine.calibrate.workload import Lengths
 SMOKE_PROMPTS = 3
 SMOKE_INPUT = 24
 SMOKE_TOKENS = 8
+PROBES = 3
 PROBE_TOKENS = 16
 SOAK_SLICES = 4
 SETTLED = 0.02  # change of step time from one slice to the next
@@ -44,19 +46,19 @@ def smoke(bench: Bench, vocab: int) -> Smoke:
 
 
 def probe(bench: Bench) -> Pace:
-    """Time one request of the workload's mean prompt, alone, twice; the second is not the machine's first."""
+    """Time a request of the workload's mean prompt, alone: the best of a few, as all else only makes it slower."""
     mean_input, mean_output = bench.workload.mean
     lengths = Lengths(max(1, round(mean_input)), max(2, min(PROBE_TOKENS, round(mean_output))))
     spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,))
-    for _ in range(2):
+    paces = []
+    for _ in range(PROBES):
+        row = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None).requests[0]
         bench.checkpoint()
-        log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
-    row = log.requests[0]
-    prefill_ms, token_ms = row.ttft_ms(open_loop=True), row.tpot_ms
-    if prefill_ms is None or token_ms is None:
-        bench.checkpoint()
-        raise TargetError("the engine gave no tokens for a single request")
-    return Pace(prefill_ms / 1000, token_ms / 1000)
+        prefill_ms, token_ms = row.ttft_ms(open_loop=True), row.tpot_ms
+        if prefill_ms is None or token_ms is None:
+            raise TargetError("the engine gave no tokens for a single request")
+        paces.append(Pace(prefill_ms / 1000, token_ms / 1000))
+    return Pace(min(pace.prefill_s for pace in paces), min(pace.token_s for pace in paces))
 
 
 def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak:
@@ -71,7 +73,7 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
         bench.say(f"warming up, {number} of at most {SOAK_SLICES}")
         log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
         if before is not None and before.steps and log.steps:
-            change = slower(before, log)
+            change = slower(before.steps, log.steps)
             if abs(change) < SETTLED:
                 break
         before = log
@@ -83,8 +85,8 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
     )
 
 
-def slower(before: LevelLog, after: LevelLog) -> float:
+def slower(before: Sequence[StepRow], after: Sequence[StepRow]) -> float:
     """By which share steps took longer in the second log, at equal work: a model of both evens the work out."""
-    model = fit_levels({"both": [*before.steps, *after.steps]}).model
-    first, second = (statistics.median(row.ms / model.of(row) for row in log.steps) for log in (before, after))
+    model = fit_levels({"both": [*before, *after]}).model
+    first, second = (statistics.median(row.ms / model.of(row) for row in rows) for rows in (before, after))
     return second / first - 1

@@ -1,5 +1,6 @@
 """Our engine as a child process in a session of its own, spoken to in JSON lines (engine/worker.py)."""
 
+import contextlib
 import json
 import os
 import queue
@@ -37,6 +38,7 @@ class EmbeddedTarget:
         self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._listeners: list[threading.Thread] = []
         self._errors: deque[str] = deque(maxlen=KEPT_ERROR_LINES)
 
     def clock(self) -> float:
@@ -53,7 +55,8 @@ class EmbeddedTarget:
             start_new_session=True,
         )
         for listen, stream in ((self._listen, self._process.stdout), (self._overhear, self._process.stderr)):
-            threading.Thread(target=listen, args=(stream,), daemon=True).start()
+            self._listeners.append(threading.Thread(target=listen, args=(stream,), daemon=True))
+            self._listeners[-1].start()
         options = asdict(self._options)
         self._send({"command": "start", "model": str(self._model), "options": options, "threads": self._threads})
         ready = self._await("ready", stopped)
@@ -91,13 +94,16 @@ class EmbeddedTarget:
         process = self._process
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
+        _close(process.stdin)
         try:
             process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for listener in self._listeners:
+            listener.join()
+        _close(process.stdout)
+        _close(process.stderr)
 
     def _await(self, event: str, stopped: Callable[[], bool]) -> dict[str, Any]:
         while True:
@@ -140,3 +146,10 @@ class EmbeddedTarget:
 
     def _last_words(self) -> str:
         return self._errors[-1] if self._errors else "it said nothing"
+
+
+def _close(stream: IO[str] | None) -> None:
+    """Close a pipe; what could not be sent any more is lost with its reader."""
+    with contextlib.suppress(BrokenPipeError):
+        if stream is not None:
+            stream.close()

@@ -76,6 +76,7 @@ def test_the_rate_found_just_meets_the_slo_on_other_traffic(limits: SchedulerCon
     assert found.low <= found.requests_per_s
 
 
+@pytest.mark.usefixtures("few_simulated")
 def test_the_interval_widens_with_the_disagreement_of_levels(limits: SchedulerConfig, truth: StepModel) -> None:
     def search() -> Search:
         return Search(limits, workload_fixed(100, 8), Slo(600, 45), seed=5)
@@ -96,6 +97,7 @@ def test_no_rate_is_invented_when_a_lone_request_misses(limits: SchedulerConfig,
         assert found.binding == binding
 
 
+@pytest.mark.usefixtures("few_simulated")
 def test_a_loose_slo_is_bound_by_saturation(limits: SchedulerConfig, truth: StepModel) -> None:
     found = max_rate(Search(limits, workload_fixed(50, 10), Slo(1e6, 1e6), seed=5), truth.ms, {}, 3.0)
     assert found.binding == "saturation"

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ small = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(workloads, small, st.floats(0.5, 40.0), st.integers(0, 9))
 def test_leaps_give_the_same_times_as_single_steps(
     workload: Workload, limits: SchedulerConfig, rate: float, seed: int
@@ -37,7 +38,8 @@ def test_leaps_give_the_same_times_as_single_steps(
     backend.scheduler.check()
     assert backend.scheduler.pool.available == backend.scheduler.pool.capacity
     single = run_level(SimulatedBackend(limits, truth.ms), spec)
-    assert leaping.requests == single.requests
+    for one, other in zip(leaping.requests, single.requests, strict=True):
+        assert one.values() == pytest.approx(other.values(), rel=1e-9)
     assert all(row.finished and row.output == row.asked for row in leaping.requests)
 
 
