@@ -145,6 +145,8 @@ class EmbeddedTarget:
             raise TargetError(f"the engine's process ended: {self._last_words()}") from None
 
     def _last_words(self) -> str:
+        """The end of standard error, which may come a moment after that of standard output."""
+        self._listeners[-1].join(LOOK_UP_EVERY_S)
         return self._errors[-1] if self._errors else "it said nothing"
 
 
