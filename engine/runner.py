@@ -61,11 +61,10 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
         block_size=options.block_size,
-        num_blocks=2 if options.num_blocks is None else options.num_blocks,
         max_model_len=shape.max_position,
         prefix_cache=options.prefix_cache,
     )
-    blocks = limits.num_blocks if options.num_blocks is not None else _blocks_that_fit(limits, kv_bytes)
+    blocks = _blocks_that_fit(limits, kv_bytes) if options.num_blocks is None else options.num_blocks
     return EngineConfig(
         scheduler=dataclasses.replace(limits, num_blocks=blocks),
         device=device,
