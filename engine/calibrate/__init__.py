@@ -1,1 +1,10 @@
-"""Measuring what rate one replica sustains at a workload's own lengths inside an SLO. Torch-free."""
+"""What one replica sustains, measured: see docs/how-it-measures.md. Nothing in here imports torch.
+
+workload, slo ─► protocol ─► target (a worker process, or the simulator) ─► level logs
+                    │                                                          │
+                    ▼                                                          ▼
+                 capacity ◄── step_model ◄────────────────────────────────── metrics
+                    │
+                    ▼
+                  record
+"""

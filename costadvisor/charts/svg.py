@@ -1,0 +1,154 @@
+"""A chart for print: an SVG drawn by matplotlib, the same bytes every time. Text is drawn as outlines."""
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from costadvisor.charts.chart import (
+    Axis,
+    Chart,
+    LineChart,
+    RangeChart,
+    ReferenceLine,
+    Series,
+    Unit,
+    look_of,
+    tick_text,
+)
+
+# A fixed salt and no date make the output reproducible; a shipped font makes it the same on every machine.
+STYLE: Any = {
+    "svg.hashsalt": "costadvisor",
+    "svg.fonttype": "path",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+}
+GREY = "#555555"
+DASHES = {"solid": "-", "dash": (0, (6, 2)), "dot": (0, (1.5, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
+
+
+def svg(chart: Chart, *, width_mm: float = 174, height_mm: float = 78) -> str:
+    """The chart as an `<svg>` element, fit for a file or to stand in HTML; its title is the chart's sentence."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        if isinstance(chart, RangeChart):
+            _draw_ranges(axes, chart)
+        else:
+            _draw_lines(axes, chart)
+        page = StringIO()
+        figure.savefig(page, format="svg", metadata={"Title": chart.sentence, "Date": None, "Creator": None})
+    drawn = page.getvalue()
+    return drawn[drawn.index("<svg") :]
+
+
+def _draw_lines(axes: Axes, chart: LineChart) -> None:
+    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    for index, series in enumerate(chart.series):
+        _draw_series(axes, series, index)
+    _draw_axis(axes, "x", chart.x)
+    _draw_axis(axes, "y", chart.y)
+    for span in chart.spans:
+        axes.axvspan(span.start, span.end, facecolor="#e8f2f9", edgecolor="#56B4E9", linewidth=0.6, zorder=0)
+        _label(axes, span.start, span.label, 0.98, "top")
+    for line in chart.lines:
+        _draw_rule(axes, line)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, frameon=False, handlelength=3.5)
+
+
+def _draw_series(axes: Axes, series: Series, index: int) -> None:
+    look = look_of(index)
+    axes.plot(
+        series.x,
+        series.y,
+        label=series.name,
+        color=look.colour,
+        linestyle=DASHES[look.dash],
+        linewidth=1.6,
+        drawstyle="steps-post" if series.step else "default",
+    )
+
+
+def _draw_ranges(axes: Axes, chart: RangeChart) -> None:
+    rows = range(len(chart.bars))
+    sides: tuple[tuple[str, list[float], str, str], ...] = (
+        ("input at its low", [bar.at_low for bar in chart.bars], look_of(1).colour, ""),
+        ("input at its high", [bar.at_high for bar in chart.bars], look_of(2).colour, "////"),
+    )
+    for name, values, colour, hatch in sides:
+        widths = [value - chart.middle for value in values]
+        axes.barh(
+            rows, widths, left=chart.middle, height=0.62, label=name,
+            color="#ffffff" if hatch else colour, edgecolor=colour, hatch=hatch, linewidth=1,
+        )  # fmt: skip
+    for row, bar in enumerate(chart.bars):
+        _write_end(axes, bar.at_low, row, bar.low_text, chart.middle)
+        _write_end(axes, bar.at_high, row, bar.high_text, chart.middle)
+    axes.set_yticks(list(rows), [bar.label for bar in chart.bars])
+    axes.invert_yaxis()
+    axes.margins(x=0.16)
+    _draw_axis(axes, "x", chart.x)
+    axes.axvline(chart.middle, color="#000000", linewidth=1)
+    for line in chart.lines:
+        _draw_rule(axes, line, above=True)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.17), ncols=2, frameon=False)
+
+
+def _write_end(axes: Axes, value: float, row: int, text: str, middle: float) -> None:
+    """The input's value at the outer end of its bar."""
+    outward = 3 if value >= middle else -3
+    axes.annotate(
+        text, (value, row), xytext=(outward, 0), textcoords="offset points", fontsize=7,
+        va="center", ha="left" if outward > 0 else "right",
+    )  # fmt: skip
+
+
+def _draw_axis(axes: Axes, name: str, axis: Axis) -> None:
+    drawn = axes.xaxis if name == "x" else axes.yaxis
+    (axes.set_xlabel if name == "x" else axes.set_ylabel)(axis.title)
+    if axis.scale == "log":
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        drawn.set_major_locator(LogLocator(base=10))
+        drawn.set_minor_locator(NullLocator())
+    else:
+        drawn.set_major_locator(MaxNLocator(nbins=7))
+    if axis.from_zero:
+        (axes.set_xlim if name == "x" else axes.set_ylim)(0)
+    drawn.set_major_formatter(FuncFormatter(_formatter(axis.unit)))
+    if axis.ticks:
+        texts = dict(axis.ticks)
+        drawn.set_major_locator(FixedLocator(list(texts)))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: texts.get(value, "")))
+
+
+def _formatter(unit: Unit) -> Callable[[float, int], str]:
+    return lambda value, _: tick_text(value, unit)
+
+
+def _draw_rule(axes: Axes, line: ReferenceLine, *, above: bool = False) -> None:
+    if line.across == "x":
+        axes.axvline(line.value, color=GREY, linewidth=1, linestyle=":")
+        _label(axes, line.value, line.label, 1.01 if above else 0.03, "bottom")
+    else:
+        axes.axhline(line.value, color=GREY, linewidth=1, linestyle=":")
+        axes.annotate(
+            line.label, (1, line.value), xycoords=("axes fraction", "data"), xytext=(0, 2),
+            textcoords="offset points", fontsize=7, ha="right", color=GREY,
+        )  # fmt: skip
+
+
+def _label(axes: Axes, x: float, text: str, height: float, align: Literal["top", "bottom"]) -> None:
+    axes.annotate(
+        text, (x, height), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        textcoords="offset points", fontsize=7, va=align, color="#333333",
+    )  # fmt: skip

@@ -1,0 +1,175 @@
+"""The largest open-loop rate inside an SLO, λ*, from a step model and the simulator, with its interval.
+
+The same requests are sent at every rate, so that p95 TTFT and p95 TPOT change smoothly with the rate; a monotone curve
+is fitted through each (pool adjacent violators), and λ* is where the first of them crosses its limit.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.calibrate.metrics import nearest_rank
+from engine.calibrate.simulator import OpenLoad, StepTime, simulate
+from engine.calibrate.slo import Slo
+from engine.calibrate.workload import Workload
+from engine.config import SchedulerConfig
+
+METRICS = ("ttft_p95_ms", "tpot_p95_ms")
+SATURATION = "saturation"
+COARSE_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)  # of saturation, one run; 0 is every request alone
+FINE_SHARES = (0.75, 0.87, 1.0, 1.15, 1.3)  # of the root found on the coarse rates, all runs
+RECENTERINGS = 3
+RUNS = 4
+REQUESTS_PER_RUN = 250
+WARM_IN_REQUESTS = 25
+# Student's t, 97.5 %, by degrees of freedom; the normal value from 30 on.
+T_975 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09, 30: 1.96}
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Simulated p95 at one rate, one value a run."""
+
+    rate: float
+    ttft_p95_ms: tuple[float, ...]
+    tpot_p95_ms: tuple[float, ...]
+
+    def value(self, metric: str, runs: Sequence[int]) -> float:
+        values: tuple[float, ...] = getattr(self, metric)
+        return statistics.fmean(values[run] for run in runs)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxRate:
+    """λ* with a 95 % interval, or None where even a lone request misses the SLO; `binding` names what stops it."""
+
+    requests_per_s: float | None
+    low: float | None
+    high: float | None
+    binding: str
+    curve: tuple[CurvePoint, ...]
+    simulated_requests: int
+    simulated_requests_per_wall_s: float
+
+
+@dataclass(slots=True)
+class Search:
+    """Everything a search holds fixed: the replica, the traffic, the limits. Counts what it simulates."""
+
+    config: SchedulerConfig
+    workload: Workload
+    slo: Slo
+    seed: int
+    simulated: int = 0
+    wall_s: float = 0.0
+    loads: list[OpenLoad] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loads = [OpenLoad.draw(self.workload, REQUESTS_PER_RUN, self.seed + run) for run in range(RUNS)]
+
+    def point(self, step_ms: StepTime, rate: float, runs: int) -> CurvePoint:
+        """Simulate `runs` runs at a rate; rate 0 sends each request when the one before it is long done."""
+        started = time.perf_counter()
+        measured = [self._run(load, step_ms, rate) for load in self.loads[:runs]]
+        self.wall_s += time.perf_counter() - started
+        self.simulated += runs * REQUESTS_PER_RUN
+        return CurvePoint(rate, tuple(ttft for ttft, _ in measured), tuple(tpot for _, tpot in measured))
+
+    def _run(self, load: OpenLoad, step_ms: StepTime, rate: float) -> tuple[float, float]:
+        spec = load.level("", "", 0, rate or 1e-6, WARM_IN_REQUESTS, math.inf)
+        rows = simulate(self.config, step_ms, spec).requests[WARM_IN_REQUESTS:]
+        ttft = [ms for row in rows if (ms := row.ttft_ms(open_loop=True)) is not None]
+        tpot = [ms for row in rows if (ms := row.tpot_ms) is not None]
+        return nearest_rank(ttft, 0.95), nearest_rank(tpot, 0.95) if tpot else 0.0
+
+    def root(self, points: Sequence[CurvePoint], runs: Sequence[int]) -> tuple[float | None, str]:
+        """Where the first metric crosses its limit, and which; the highest rate when none does."""
+        roots = {metric: self._metric_root(points, metric, runs) for metric in METRICS}
+        missed = [metric for metric in METRICS if roots[metric] is None]
+        if missed:
+            return None, missed[0]
+        found = {metric: root for metric, root in roots.items() if root is not None}
+        first = min(METRICS, key=lambda metric: found[metric])
+        return found[first], first if found[first] < points[-1].rate else SATURATION
+
+    def _metric_root(self, points: Sequence[CurvePoint], metric: str, runs: Sequence[int]) -> float | None:
+        values = monotone([point.value(metric, runs) for point in points])
+        return crossing([point.rate for point in points], values, getattr(self.slo, metric))
+
+
+def max_rate(search: Search, model: StepTime, held_out: Mapping[str, StepTime], saturation_per_s: float) -> MaxRate:
+    """Find λ* up to the saturated rate. Its interval joins what each level decides (leave one level out) and the
+    spread between runs of the simulation."""
+    points = [search.point(model, share * saturation_per_s, runs=1) for share in COARSE_SHARES]
+    best, binding = search.root(points, [0])
+    spread = 1.0
+    if best is not None:
+        points, best, binding = _refine(search, model, best, saturation_per_s)
+        spread = _spread(search, held_out, points)
+    return MaxRate(
+        requests_per_s=best,
+        low=best / spread if best is not None else None,
+        high=min(best * spread, saturation_per_s) if best is not None else None,
+        binding=binding,
+        curve=tuple(points),
+        simulated_requests=search.simulated,
+        simulated_requests_per_wall_s=search.simulated / search.wall_s,
+    )
+
+
+def _refine(search: Search, model: StepTime, center: float, most: float) -> tuple[list[CurvePoint], float, str]:
+    """All runs on rates around the coarse root, again where the root lies outside them."""
+    for _ in range(RECENTERINGS):
+        rates = sorted({min(share * center, most) for share in FINE_SHARES})
+        points = [search.point(model, rate, RUNS) for rate in rates]
+        best, binding = search.root(points, range(RUNS))
+        if best is not None and (best < rates[-1] or best == most):
+            break
+        center = rates[0] if best is None else rates[-1]
+    return points, best or rates[0], binding
+
+
+def _spread(search: Search, held_out: Mapping[str, StepTime], points: Sequence[CurvePoint]) -> float:
+    """The factor that λ* is divided and multiplied by for its interval: delete-one jackknives, in logarithms."""
+    rates = [point.rate for point in points[::2]]
+    levels = []
+    for other in held_out.values():
+        levels.append(_log_root(search, [search.point(other, rate, runs=1) for rate in rates], [0]))
+    runs = [_log_root(search, points, [run for run in range(RUNS) if run != left_out]) for left_out in range(RUNS)]
+    error = math.sqrt(_jackknife_variance(levels) + _jackknife_variance(runs))
+    freedom = max(2, len(levels) - 1)
+    return math.exp(T_975[max(known for known in T_975 if known <= freedom)] * error)
+
+
+def _log_root(search: Search, points: Sequence[CurvePoint], runs: Sequence[int]) -> float:
+    root, _ = search.root(points, runs)
+    return math.log(root or points[0].rate)
+
+
+def _jackknife_variance(values: Sequence[float]) -> float:
+    return (len(values) - 1) * statistics.pvariance(values) if len(values) > 1 else 0.0
+
+
+def monotone(values: Sequence[float]) -> list[float]:
+    """The non-decreasing sequence nearest to `values` in squares (pool adjacent violators)."""
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        total, count = value, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] > total / count:
+            before = blocks.pop()
+            total, count = total + before[0], count + before[1]
+        blocks.append((total, count))
+    return [total / count for total, count in blocks for _ in range(count)]
+
+
+def crossing(rates: Sequence[float], values: Sequence[float], limit: float) -> float | None:
+    """The rate at which non-decreasing values pass the limit, interpolated; None when the first already does."""
+    if values[0] > limit:
+        return None
+    for number in range(1, len(rates)):
+        if values[number] > limit:
+            share = (limit - values[number - 1]) / (values[number] - values[number - 1])
+            return rates[number - 1] + share * (rates[number] - rates[number - 1])
+    return rates[-1]

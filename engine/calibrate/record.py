@@ -1,0 +1,139 @@
+"""The calibration record, `costadvisor.calibration/1`: immutable, validated, and known by its canonical JSON's hash.
+
+Importing this module is cheap and pulls in neither torch nor numpy: the web process reads records with it. A record
+knows no money. Unknown is null, never guessed. Its JSON Schema is docs/calibration.schema.json.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from engine.calibrate.metrics import DEFINITIONS
+from engine.calibrate.record_parts import (
+    ColdStart,
+    Count,
+    Derived,
+    EngineSettings,
+    Flag,
+    Hardware,
+    Level,
+    Model,
+    Name,
+    NotNegative,
+    Part,
+    Raw,
+    SloLimits,
+    Smoke,
+    Soak,
+    Software,
+    Source,
+    WorkloadAchieved,
+    WorkloadAsked,
+)
+from engine.errors import InputError
+
+SCHEMA = "costadvisor.calibration/1"
+
+Tier = Literal["quick", "standard", "careful"]
+
+
+class Grade(NamedTuple):
+    """A letter (None: no evidence), and in words what it rests on."""
+
+    letter: Literal["A", "B", "C", "D"] | None
+    basis: str
+
+
+class Record(Part):
+    """One calibration of one replica."""
+
+    schema_version: Literal["costadvisor.calibration/1"] = Field(alias="schema", default="costadvisor.calibration/1")
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    created_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    complete: bool
+    source: Source
+    protocol: Name
+    tier: Tier | None
+    seed: Count | None
+    wall_s: dict[str, NotNegative] = Field(description="seconds spent in each phase")
+    definitions: dict[str, str] = Field(default=DEFINITIONS)
+    hardware: Hardware
+    software: Software
+    model: Model
+    engine: EngineSettings
+    workload: WorkloadAsked
+    achieved: WorkloadAchieved
+    slo: SloLimits
+    smoke: Smoke | None
+    cold_start: ColdStart | None
+    soak: Soak | None
+    levels: tuple[Level, ...]
+    derived: Derived
+    flags: tuple[Flag, ...]
+    raw: Raw | None
+
+    @model_validator(mode="after")
+    def _levels_are_named_once(self) -> Self:
+        ids = [level.id for level in self.levels]
+        if len(set(ids)) != len(ids):
+            raise ValueError("levels must have different ids")
+        named = {flag.level for flag in self.flags} - {None}
+        if not named <= set(ids):
+            raise ValueError(f"a flag names level {min(map(str, named - set(ids)))}, which is not there")
+        return self
+
+    def to_json(self) -> str:
+        """Canonical JSON: keys sorted, no spaces, no NaN. The same record always gives the same bytes."""
+        plain = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Record":
+        """Read and check a record; raises InputError naming the first field that is wrong."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the record"
+            raise InputError(f"calibration record: {place}: {first['msg']}") from None
+
+    @property
+    def sha256(self) -> str:
+        """The record's identity."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def plan_requests_per_s(self) -> float | None:
+        """λ_plan, the rate to plan a replica with: the lower end of λ*'s interval."""
+        return None if self.derived.max_rate is None else self.derived.max_rate.low
+
+    @property
+    def grade(self) -> Grade:
+        """Derived, never stored: how far the stated rate can be trusted."""
+        if self.derived.max_rate is None:
+            return self._grade_without_rate()
+        verified = self.derived.verification is not None and self.derived.verification.agrees
+        if self.tier == "quick":
+            return Grade("B", "predicted, one open-loop level agrees" if verified else "predicted, not verified")
+        if verified:
+            return Grade("A", "measured and verified open loop")
+        return Grade("B", "measured, not verified open loop")
+
+    def _grade_without_rate(self) -> Grade:
+        reason = self.derived.no_rate_because
+        if reason == "slo_unreachable":
+            return Grade("B", "measured: the SLO can't be met at any rate")
+        if reason in ("model_misfit", "too_few_levels") and self.derived.saturation is not None:
+            return Grade("D", "closed-loop levels only")
+        return Grade(None, f"no evidence: {reason}")
+
+
+def record_read(path: Path) -> Record:
+    """Read a record's file; raises InputError when there is none or it is not one."""
+    try:
+        return Record.from_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror}); give a calibration record") from None

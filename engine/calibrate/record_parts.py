@@ -1,0 +1,342 @@
+"""The parts of a calibration record. Units stand in the names; null means unknown."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from engine.calibrate.metrics import Histogram
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Part(BaseModel):
+    """Frozen, finite, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class Source(Part):
+    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported."""
+
+    tool: Name
+    version: Name | None
+    commit: str | None = None
+    dirty: bool | None = None
+    file_sha256: Sha256 | None = None
+
+
+class Cpu(Part):
+    model: str
+    cores: Annotated[int, Field(ge=1)]
+    memory_gib: Positive
+    load_1m: NotNegative
+
+
+class Gpu(Part):
+    name: Name
+    memory_gib: Positive | None
+    driver: str | None
+    power_limit_w: Positive | None
+    sm_clock_max_mhz: Positive | None
+    ecc: bool | None
+    mig: bool | None
+
+
+class Hardware(Part):
+    device: Literal["cpu", "cuda"]
+    cpu: Cpu | None
+    gpus: tuple[Gpu, ...]
+
+
+class Software(Part):
+    platform: str | None
+    python: str | None
+    torch: str | None
+    triton: str | None
+    attention_backend: str | None
+    cuda_graphs: bool | None
+
+
+class Model(Part):
+    """`weights` are the SHA-256 of each weight file, or "dummy": random ones of the right shape."""
+
+    name: Name
+    revision: str | None
+    family: str | None
+    layers: Count | None
+    hidden: Count | None
+    heads: Count | None
+    kv_heads: Count | None
+    head_dim: Count | None
+    intermediate: Count | None
+    vocab: Count | None
+    dtype: str | None
+    kv_dtype: str | None
+    quantization: str | None
+    weights: dict[str, Sha256] | Literal["dummy"] | None
+
+
+class EngineSettings(Part):
+    block_size: Count | None
+    num_blocks: Count | None
+    max_batch: Count | None
+    token_budget: Count | None
+    max_model_len: Count | None
+    prefix_cache: bool | None
+    tensor_parallel: Count
+    threads: Count | None
+
+
+class LengthPair(Part):
+    input: Annotated[int, Field(ge=1)]
+    output: Annotated[int, Field(ge=1)]
+    weight: Positive
+
+
+class WorkloadAsked(Part):
+    """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash."""
+
+    kind: Literal["fixed", "mix", "trace"]
+    mean_input_tokens: Positive
+    mean_output_tokens: Positive
+    mix: tuple[LengthPair, ...] | None
+    trace: str | None
+    trace_sha256: Sha256 | None
+    burstiness: Positive
+    prefix_hit_share: Share
+
+
+class WorkloadAchieved(Part):
+    """Means over the finished requests of all levels at full length."""
+
+    requests: Count
+    mean_input_tokens: Positive | None
+    mean_output_tokens: Positive | None
+    prefix_hit_share: Share | None
+
+
+class SloLimits(Part):
+    ttft_p95_ms: Positive
+    tpot_p95_ms: Positive
+    preset: str | None = None
+
+
+class Smoke(Part):
+    """Greedy tokens of the same prompts, generated twice alone and twice as one batch.
+
+    Each must repeat itself. Batched against alone may differ in the last bits, so its agreement is only noted.
+    """
+
+    alone_repeats: bool
+    batched_repeats: bool
+    tokens: Count
+    batched_equal_alone: Count
+
+
+class ColdStart(Part):
+    """From starting the engine's process to its first token."""
+
+    seconds: Positive
+    load_s: Positive
+    first_token_s: Positive
+
+
+class Soak(Part):
+    """Warm-up under load. The slope is between the last two slices' median step time, at equal work."""
+
+    seconds: NotNegative
+    slope_percent_per_min: float | None
+    settled: bool
+
+
+class Distribution(Part):
+    """`n` values in milliseconds; a percentile is null when n is too small to show one (59 for p95, 299 for p99)."""
+
+    n: Count
+    mean: NotNegative | None
+    p50: NotNegative | None
+    p95: NotNegative | None
+    p99: NotNegative | None
+    buckets: tuple[tuple[int, Annotated[int, Field(ge=1)]], ...] | None = None
+
+    @property
+    def histogram(self) -> Histogram | None:
+        return None if self.buckets is None else Histogram.from_pairs(self.buckets)
+
+
+class GpuSamples(Part):
+    """NVML once a second over the level. `energy_j` is the counter's difference, null where it was reset."""
+
+    samples: Count
+    sm_clock_mhz_mean: NotNegative | None
+    temperature_c_max: float | None
+    power_w_mean: NotNegative | None
+    throttled_share: Share | None
+    energy_j: NotNegative | None
+
+
+class Level(Part):
+    """One level of load. Tokens and rates count inside the window; prompt tokens when they were computed."""
+
+    id: Name
+    purpose: Literal["reference", "step_map", "verification", "reference_again", "imported"]
+    mode: Literal["closed", "open"]
+    concurrency: Annotated[int, Field(ge=1)] | None
+    offered_requests_per_s: Positive | None
+    burstiness: Positive | None
+    seed: Count | None
+    started_at_s: NotNegative | None
+    duration_s: Positive
+    window_s: NotNegative
+    complete: bool
+    attempted: Count
+    finished: Count
+    meeting_slo: Count | None
+    input_tokens: Count | None
+    output_tokens: Count
+    output_tokens_per_s: NotNegative | None
+    total_tokens_per_s: NotNegative | None
+    goodput_requests_per_s: NotNegative | None
+    ttft_ms: Distribution
+    tpot_ms: Distribution
+    itl_gap_ms: Distribution
+    e2e_ms: Distribution
+    steps: Count | None
+    decode_sequences_mean: NotNegative | None
+    kv_use_max: Share | None
+    preemptions: Count | None
+    prefix_hit_share: Share | None
+    client_cpu_share: NotNegative | None
+    other_cpu_share: NotNegative | None
+    gpu: GpuSamples | None
+
+
+class Saturation(Part):
+    """The fastest closed-loop level. A rate to plan with it is not: arrivals that clump miss the SLO long before."""
+
+    level: Name
+    concurrency: Annotated[int, Field(ge=1)] | None
+    requests_per_s: Positive
+    output_tokens_per_s: Positive
+    total_tokens_per_s: Positive | None
+
+
+class CurvePoint(Part):
+    """Simulated p95 at one rate, the mean of the runs."""
+
+    requests_per_s: NotNegative
+    runs: Annotated[int, Field(ge=1)]
+    ttft_p95_ms: NotNegative
+    tpot_p95_ms: NotNegative
+
+
+class MaxRate(Part):
+    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`."""
+
+    requests_per_s: Positive
+    low: Positive
+    high: Positive
+    method: Literal["simulated", "measured"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low <= self.requests_per_s <= self.high:
+            raise ValueError("low, requests_per_s and high must ascend")
+        return self
+
+
+class HeldOutLevel(Part):
+    level: Name
+    decode_mape: NotNegative | None
+    prefill_mape: NotNegative | None
+
+
+class StepModelFit(Part):
+    """`ms = a_bucket + b·decode + c·prefill + d·context + e·prefill·context`; covariance in the order of `terms`.
+
+    `mape` is the worse of the two kinds of step, mean over the held-out levels; null when none could be held out.
+    """
+
+    terms: tuple[str, ...]
+    coefficients: dict[str, float]
+    covariance: tuple[tuple[float, ...], ...]
+    levels: tuple[Name, ...]
+    steps: Count
+    mape: NotNegative | None
+    held_out: tuple[HeldOutLevel, ...]
+
+
+class Compared(Part):
+    """One metric of the verification level, measured and predicted by replaying the same requests in the simulator."""
+
+    metric: Literal["ttft_mean_ms", "tpot_mean_ms", "output_tokens_per_s", "ttft_p95_ms", "tpot_p95_ms"]
+    n: Count
+    measured: NotNegative
+    predicted: NotNegative
+    deviation: float
+
+
+class Verification(Part):
+    """The open-loop level near λ_plan. `agrees`: enough requests, and every mean within the limit."""
+
+    level: Name
+    requests_per_s: Positive
+    requests: Count
+    requests_for_p95: Count
+    compared: tuple[Compared, ...]
+    limit: Positive
+    agrees: bool
+
+
+NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "incomplete", "void", "unknown"]
+
+
+class Derived(Part):
+    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
+
+    saturation: Saturation | None
+    max_rate: MaxRate | None
+    no_rate_because: NoRate | None
+    binding: Literal["ttft_p95_ms", "tpot_p95_ms", "saturation"] | None
+    alone_ttft_p95_ms: NotNegative | None
+    alone_tpot_p95_ms: NotNegative | None
+    curve: tuple[CurvePoint, ...]
+    simulated_requests: Count | None
+    simulated_requests_per_wall_s: Positive | None
+    step_model: StepModelFit | None
+    verification: Verification | None
+    drift: float | None
+    energy_j_per_token: NotNegative | None
+
+    @model_validator(mode="after")
+    def _rate_or_reason(self) -> Self:
+        if (self.max_rate is None) == (self.no_rate_because is None):
+            raise ValueError("exactly one of max_rate and no_rate_because must be there")
+        return self
+
+
+class Flag(Part):
+    """Something a reader must know, with its number and the limit it passed. `level` is null for the whole record."""
+
+    code: Literal[
+        "client_bound", "send_lag", "drift", "throttled", "prefix_hits", "osl_mismatch", "errors", "few_samples",
+        "unresolved", "model_misfit", "cliff", "imported", "closed_loop_only", "not_verified", "cpu_contended",
+        "gpu_shared", "not_settled", "incomplete",
+    ]  # fmt: skip
+    level: Name | None
+    value: float | None
+    limit: float | None
+    message: str
+
+
+class Raw(Part):
+    """The compressed file of per-request and per-iteration rows that lies beside the record."""
+
+    file: Name
+    sha256: Sha256
+    rows: Count
