@@ -1,7 +1,9 @@
 """Settings from environment variables. A bad value is refused in one line: variable, what is wrong, what is right."""
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -53,6 +55,18 @@ def host_names(name: str) -> list[str]:
         if not _HOST_NAME.fullmatch(host):
             raise refusal(name, f"has {host!r}, which is no host name", right)
     return hosts
+
+
+def folders(name: str) -> list[Path] | None:
+    """Absolute paths of folders, separated as in PATH. None where the variable is not set."""
+    listed = text(name, default="", right="")
+    if not listed:
+        return None
+    found = [Path(folder) for folder in listed.split(os.pathsep) if folder]
+    for folder in found:
+        if not folder.is_absolute() or not folder.is_dir():
+            raise refusal(name, f"lists {str(folder)!r}", "list absolute paths of folders that exist")
+    return found
 
 
 def secret(name: str, *, min_length: int) -> str:

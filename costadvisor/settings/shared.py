@@ -1,5 +1,6 @@
 """Settings of every mode; `development`, `production` and `testing` add what differs."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ INSTALLED_APPS = [
     "costadvisor.accounts",
     "costadvisor.spend",
     "costadvisor.workloads",
+    "costadvisor.calibration",
     "costadvisor.home",
 ]
 MIDDLEWARE = [
@@ -119,6 +121,23 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+# A worker serves this queue, unless it is started with `-Q cpu,gpu` or `-Q gpu`.
+CELERY_TASK_DEFAULT_QUEUE = "cpu"
+# Only for those who run a beat process: workers reap by themselves. This scheduler keeps no file, and so no pickle.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE = {
+    "reap calibrations": {"task": "calibration_reap", "schedule": 60.0, "options": {"expires": 60}},
+}
+
+# Calibrations. A worker is taken for lost when it was not heard of for CALIBRATION_LEASE_S.
+CALIBRATION_DIR = VAR_DIR / "calibration"
+CALIBRATION_MODELS = environment.folders("CALIBRATION_MODELS")
+CALIBRATION_COMMAND = [sys.executable, "-m", "engine.calibrate"]
+CALIBRATION_HEARTBEAT_S = 2
+CALIBRATION_LEASE_S = 60
+CALIBRATION_RESEND_S = 300
+CALIBRATION_REAP_EVERY_S = 60
+CALIBRATION_REAP_IN_WORKER = environment.flag("CALIBRATION_REAP_IN_WORKER", default=True)
 
 
 def broker_transport_options(broker_url: str) -> dict[str, Any]:

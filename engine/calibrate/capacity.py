@@ -7,8 +7,9 @@ is fitted through each (pool adjacent violators), and λ* is where the first of 
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
@@ -16,14 +17,19 @@ from engine.calibrate.slo import Slo
 from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
 
-METRICS = ("ttft_p95_ms", "tpot_p95_ms")
-SATURATION = "saturation"
+Metric = Literal["ttft_p95_ms", "tpot_p95_ms"]
+Binding = Literal["ttft_p95_ms", "tpot_p95_ms", "saturation"]
+
+METRICS: tuple[Metric, ...] = ("ttft_p95_ms", "tpot_p95_ms")
 COARSE_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)  # of saturation, one run; 0 is every request alone
 FINE_SHARES = (0.75, 0.87, 1.0, 1.15, 1.3)  # of the root found on the coarse rates, all runs
 RECENTERINGS = 3
+ALONE = 1e-6  # requests per second that never meet
 RUNS = 4
-REQUESTS_PER_RUN = 250
-WARM_IN_REQUESTS = 25
+MOST_REQUESTS = 250  # a run; fewer when outputs are long
+LEAST_REQUESTS = 80
+TOKENS_PER_RUN = 60_000
+WARM_IN_SHARE = 0.1
 # Student's t, 97.5 %, by degrees of freedom; the normal value from 30 on.
 T_975 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09, 30: 1.96}
 
@@ -36,7 +42,7 @@ class CurvePoint:
     ttft_p95_ms: tuple[float, ...]
     tpot_p95_ms: tuple[float, ...]
 
-    def value(self, metric: str, runs: Sequence[int]) -> float:
+    def value(self, metric: Metric, runs: Sequence[int]) -> float:
         values: tuple[float, ...] = getattr(self, metric)
         return statistics.fmean(values[run] for run in runs)
 
@@ -48,7 +54,8 @@ class MaxRate:
     requests_per_s: float | None
     low: float | None
     high: float | None
-    binding: str
+    binding: Binding
+    alone: CurvePoint
     curve: tuple[CurvePoint, ...]
     simulated_requests: int
     simulated_requests_per_wall_s: float
@@ -62,29 +69,40 @@ class Search:
     workload: Workload
     slo: Slo
     seed: int
+    checkpoint: Callable[[], None] = lambda: None  # called before each simulated rate; may raise to end the search
     simulated: int = 0
     wall_s: float = 0.0
+    warm_in: int = field(init=False)  # requests, discarded at the start of a run
     loads: list[OpenLoad] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.loads = [OpenLoad.draw(self.workload, REQUESTS_PER_RUN, self.seed + run) for run in range(RUNS)]
+        requests = min(MOST_REQUESTS, max(LEAST_REQUESTS, round(TOKENS_PER_RUN / self.workload.mean[1])))
+        self.warm_in = round(WARM_IN_SHARE * requests)
+        self.loads = [OpenLoad.draw(self.workload, requests, self.seed + run) for run in range(RUNS)]
 
     def point(self, step_ms: StepTime, rate: float, runs: int) -> CurvePoint:
         """Simulate `runs` runs at a rate; rate 0 sends each request when the one before it is long done."""
+        self.checkpoint()
         started = time.perf_counter()
         measured = [self._run(load, step_ms, rate) for load in self.loads[:runs]]
         self.wall_s += time.perf_counter() - started
-        self.simulated += runs * REQUESTS_PER_RUN
+        self.simulated += sum(len(load.lengths) for load in self.loads[:runs])
         return CurvePoint(rate, tuple(ttft for ttft, _ in measured), tuple(tpot for _, tpot in measured))
 
     def _run(self, load: OpenLoad, step_ms: StepTime, rate: float) -> tuple[float, float]:
-        spec = load.level("", "", 0, rate or 1e-6, WARM_IN_REQUESTS, math.inf)
-        rows = simulate(self.config, step_ms, spec).requests[WARM_IN_REQUESTS:]
+        spec = load.level("", "", 0, rate or ALONE, self.warm_in, math.inf)
+        rows = simulate(self.config, step_ms, spec).requests[self.warm_in :]
         ttft = [ms for row in rows if (ms := row.ttft_ms(open_loop=True)) is not None]
         tpot = [ms for row in rows if (ms := row.tpot_ms) is not None]
         return nearest_rank(ttft, 0.95), nearest_rank(tpot, 0.95) if tpot else 0.0
 
-    def root(self, points: Sequence[CurvePoint], runs: Sequence[int]) -> tuple[float | None, str]:
+    def simultaneous(self, step_ms: StepTime, rate: float) -> int:
+        """Sequences that run at once in 99 % of the steps at a rate."""
+        spec = self.loads[0].level("", "", 0, rate, 0, math.inf)
+        steps = simulate(self.config, step_ms, spec, keep_steps=True).steps
+        return int(nearest_rank([step.running for step in steps], 0.99))
+
+    def root(self, points: Sequence[CurvePoint], runs: Sequence[int]) -> tuple[float | None, Binding]:
         """Where the first metric crosses its limit, and which; the highest rate when none does."""
         roots = {metric: self._metric_root(points, metric, runs) for metric in METRICS}
         missed = [metric for metric in METRICS if roots[metric] is None]
@@ -92,9 +110,9 @@ class Search:
             return None, missed[0]
         found = {metric: root for metric, root in roots.items() if root is not None}
         first = min(METRICS, key=lambda metric: found[metric])
-        return found[first], first if found[first] < points[-1].rate else SATURATION
+        return found[first], first if found[first] < points[-1].rate else "saturation"
 
-    def _metric_root(self, points: Sequence[CurvePoint], metric: str, runs: Sequence[int]) -> float | None:
+    def _metric_root(self, points: Sequence[CurvePoint], metric: Metric, runs: Sequence[int]) -> float | None:
         values = monotone([point.value(metric, runs) for point in points])
         return crossing([point.rate for point in points], values, getattr(self.slo, metric))
 
@@ -102,24 +120,26 @@ class Search:
 def max_rate(search: Search, model: StepTime, held_out: Mapping[str, StepTime], saturation_per_s: float) -> MaxRate:
     """Find λ* up to the saturated rate. Its interval joins what each level decides (leave one level out) and the
     spread between runs of the simulation."""
-    points = [search.point(model, share * saturation_per_s, runs=1) for share in COARSE_SHARES]
-    best, binding = search.root(points, [0])
+    coarse = [search.point(model, share * saturation_per_s, runs=1) for share in COARSE_SHARES]
+    best, binding = search.root(coarse, [0])
+    fine: list[CurvePoint] = []
     spread = 1.0
     if best is not None:
-        points, best, binding = _refine(search, model, best, saturation_per_s)
-        spread = _spread(search, held_out, points)
+        fine, best, binding = _refine(search, model, best, saturation_per_s)
+        spread = _spread(search, held_out, fine)
     return MaxRate(
         requests_per_s=best,
         low=best / spread if best is not None else None,
-        high=min(best * spread, saturation_per_s) if best is not None else None,
+        high=min(best * spread, max(best, saturation_per_s)) if best is not None else None,
         binding=binding,
-        curve=tuple(points),
+        alone=coarse[0],
+        curve=tuple(sorted([*coarse, *fine], key=lambda point: point.rate)),
         simulated_requests=search.simulated,
         simulated_requests_per_wall_s=search.simulated / search.wall_s,
     )
 
 
-def _refine(search: Search, model: StepTime, center: float, most: float) -> tuple[list[CurvePoint], float, str]:
+def _refine(search: Search, model: StepTime, center: float, most: float) -> tuple[list[CurvePoint], float, Binding]:
     """All runs on rates around the coarse root, again where the root lies outside them."""
     for _ in range(RECENTERINGS):
         rates = sorted({min(share * center, most) for share in FINE_SHARES})

@@ -57,6 +57,10 @@ class RequestRow:
     preemptions: int = 0
     finished: bool = False
 
+    def values(self) -> tuple[Any, ...]:
+        """In the order of REQUEST_COLUMNS."""
+        return astuple(self)
+
     def ttft_ms(self, *, open_loop: bool) -> float | None:
         since = self.t_sched if open_loop else self.t_sent
         return None if self.t_first is None else (self.t_first - since) * 1000
@@ -128,7 +132,7 @@ class LevelLog:
             "window": self.window,
             "duration_s": self.duration_s,
             "complete": self.complete,
-            "requests": [astuple(row) for row in self.requests],
+            "requests": [row.values() for row in self.requests],
             "steps": self.steps,
             "itl_gaps_ms": self.itl_gaps_ms.pairs(),
         }

@@ -320,14 +320,17 @@ class Derived(Part):
         return self
 
 
+FlagCode = Literal[
+    "client_bound", "send_lag", "drift", "throttled", "prefix_hits", "osl_mismatch", "errors", "few_samples",
+    "unresolved", "model_misfit", "cliff", "imported", "closed_loop_only", "not_verified", "cpu_contended",
+    "gpu_shared", "not_settled", "incomplete",
+]  # fmt: skip
+
+
 class Flag(Part):
     """Something a reader must know, with its number and the limit it passed. `level` is null for the whole record."""
 
-    code: Literal[
-        "client_bound", "send_lag", "drift", "throttled", "prefix_hits", "osl_mismatch", "errors", "few_samples",
-        "unresolved", "model_misfit", "cliff", "imported", "closed_loop_only", "not_verified", "cpu_contended",
-        "gpu_shared", "not_settled", "incomplete",
-    ]  # fmt: skip
+    code: FlagCode
     level: Name | None
     value: float | None
     limit: float | None

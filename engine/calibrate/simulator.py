@@ -71,6 +71,9 @@ class OpenLoad:
         shape = workload.burstiness
         return cls(lengths, tuple(rng.gamma(shape, 1 / shape, requests).cumsum().tolist()))
 
+    def first(self, requests: int) -> "OpenLoad":
+        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests])
+
     def level(self, id: str, purpose: str, seed: int, rate: float, warm_in_requests: int, limit_s: float) -> LevelSpec:
         """The level that sends this load at `rate` requests per second; its window ends with the last arrival."""
         arrivals = tuple(at / rate for at in self.unit_arrivals)

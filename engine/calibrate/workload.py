@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from numpy.random import Generator
 
@@ -37,7 +37,7 @@ class Lengths(NamedTuple):
 class Workload:
     """Pairs of lengths with weights (all alike in a trace), and how arrivals clump (1 is Poisson, less is burstier)."""
 
-    kind: str  # fixed, mix or trace
+    kind: Literal["fixed", "mix", "trace"]
     lengths: tuple[Lengths, ...]
     weights: tuple[float, ...]
     burstiness: float = 1.0

@@ -1,0 +1,126 @@
+"""From what was measured to the record, and to the compressed file of rows that lies beside it."""
+
+import gzip
+import hashlib
+import io
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.calibrate.derive import derived_part
+from engine.calibrate.flags import flags_of
+from engine.calibrate.level import REQUEST_COLUMNS, StepRow
+from engine.calibrate.levels import level_part, prefix_hit_share
+from engine.calibrate.measured import Measured
+from engine.calibrate.preflight import cpu_facts, model_facts, software_facts, source_facts
+from engine.calibrate.protocol import Ask
+from engine.calibrate.record import Record
+from engine.calibrate.record_parts import (
+    EngineSettings,
+    Hardware,
+    LengthPair,
+    Raw,
+    SloLimits,
+    WorkloadAchieved,
+    WorkloadAsked,
+)
+from engine.calibrate.targets import TargetFacts
+from engine.calibrate.workload import Workload
+
+PROTOCOL = "quick/1"
+
+
+def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool, raw: Raw | None) -> Record:
+    """The record of a calibration, whole or stopped after its target had started."""
+    facts = measured.facts
+    if facts is None:
+        raise ValueError("nothing was started, so there is nothing to record")
+    levels = tuple(level_part(level, ask.slo, facts.scheduler) for level in measured.levels)
+    derived = derived_part(ask, measured)
+    return Record(
+        id=str(uuid.uuid4()),
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        complete=measured.complete,
+        source=source_facts(),
+        protocol=PROTOCOL,
+        tier="quick",
+        seed=ask.seed,
+        wall_s=measured.wall_s,
+        hardware=Hardware(
+            device="cuda" if facts.device == "cuda" else "cpu",
+            cpu=measured.cpu or cpu_facts(),
+            gpus=measured.gpus,
+        ),
+        software=software_facts(facts.device),
+        model=model_facts(model, ask.shape, facts.dtype, dummy=dummy_weights),
+        engine=_engine(facts),
+        workload=_asked(ask.workload),
+        achieved=_achieved(measured),
+        slo=SloLimits(ttft_p95_ms=ask.slo.ttft_p95_ms, tpot_p95_ms=ask.slo.tpot_p95_ms, preset=ask.slo.preset),
+        smoke=measured.smoke,
+        cold_start=measured.cold_start,
+        soak=measured.soak,
+        levels=levels,
+        derived=derived,
+        flags=flags_of(ask, measured, derived),
+        raw=raw,
+    )
+
+
+def _engine(facts: TargetFacts) -> EngineSettings:
+    limits = facts.scheduler
+    return EngineSettings(
+        block_size=limits.block_size,
+        num_blocks=limits.num_blocks,
+        max_batch=limits.max_batch,
+        token_budget=limits.token_budget,
+        max_model_len=limits.max_model_len,
+        prefix_cache=limits.prefix_cache,
+        tensor_parallel=1,
+        threads=facts.threads,
+    )
+
+
+def _asked(workload: Workload) -> WorkloadAsked:
+    mean_input, mean_output = workload.mean
+    pairs = zip(workload.lengths, workload.weights, strict=True)
+    mix = tuple(LengthPair(input=pair.input, output=pair.output, weight=weight) for pair, weight in pairs)
+    return WorkloadAsked(
+        kind=workload.kind,
+        mean_input_tokens=mean_input,
+        mean_output_tokens=mean_output,
+        mix=None if workload.kind == "trace" else mix,
+        trace=workload.trace,
+        trace_sha256=workload.trace_sha256,
+        burstiness=workload.burstiness,
+        prefix_hit_share=0.0,
+    )
+
+
+def _achieved(measured: Measured) -> WorkloadAchieved:
+    rows = [row for level in measured.levels for row in level.log.requests if row.finished and not row.starter]
+    return WorkloadAchieved(
+        requests=len(rows),
+        mean_input_tokens=sum(row.input for row in rows) / len(rows) if rows else None,
+        mean_output_tokens=sum(row.output for row in rows) / len(rows) if rows else None,
+        prefix_hit_share=prefix_hit_share(measured.levels),
+    )
+
+
+def raw_rows(measured: Measured, file: str) -> tuple[bytes, Raw]:
+    """Every request and every iteration of every level, gzipped JSON lines without text; the same rows, the same bytes.
+
+    The first line names the columns; a row is [kind, level, values…], kind "request" or "step".
+    """
+    lines: list[Any] = [{"request": REQUEST_COLUMNS, "step": StepRow._fields}]
+    for level in measured.levels:
+        lines += [["request", level.spec.id, *row.values()] for row in level.log.requests]
+        lines += [["step", level.spec.id, *step] for step in level.log.steps]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as packed:
+        packed.write(text.encode())
+    data = buffer.getvalue()
+    return data, Raw(file=file, sha256=hashlib.sha256(data).hexdigest(), rows=len(lines) - 1)

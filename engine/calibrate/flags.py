@@ -1,0 +1,112 @@
+"""What a reader of the record must know, each with its number and the limit it passed."""
+
+from collections.abc import Iterator
+
+from engine.calibrate.derive import VOID_DRIFT
+from engine.calibrate.levels import prefix_hit_share
+from engine.calibrate.measured import Measured, MeasuredLevel
+from engine.calibrate.metrics import samples_needed
+from engine.calibrate.preflight import CPU_CONTENDED
+from engine.calibrate.protocol import MOST_MAPE, Ask
+from engine.calibrate.record_parts import Derived, Flag, FlagCode
+
+DRIFT = 0.03
+PREFIX_HITS = 0.01
+THROTTLED = 0.05
+WIDE_INTERVAL = 0.25  # half of it, over the rate
+
+
+def flags_of(ask: Ask, measured: Measured, derived: Derived) -> tuple[Flag, ...]:
+    """All flags, those of single levels first."""
+    found = [flag for level in measured.levels for flag in _of_level(level)]
+    found += _of_run(measured)
+    found += _of_prediction(measured, derived)
+    found += _of_verification(derived)
+    return tuple(found)
+
+
+def _flag(code: FlagCode, message: str, value: float | None, limit: float | None, level: str | None = None) -> Flag:
+    return Flag(code=code, level=level, value=value, limit=limit, message=message)
+
+
+def _of_level(level: MeasuredLevel) -> Iterator[Flag]:
+    name = level.spec.id
+    others = level.cpu.others
+    if others is not None and others > CPU_CONTENDED:
+        message = f"other processes took {100 * others:.0f} % of the CPU during {name}"
+        yield _flag("cpu_contended", message, others, CPU_CONTENDED, name)
+    wrong = sum(row.finished and row.output != row.asked for row in level.log.requests)
+    if wrong:
+        message = f"{wrong} requests of {name} came out at another length than asked"
+        yield _flag("osl_mismatch", message, wrong, 0, name)
+    unfinished = sum(not row.finished for row in level.log.requests) if level.spec.open_loop else 0
+    if unfinished:
+        message = f"{unfinished} requests of {name} had not finished when the wait for them ended; they count as misses"
+        yield _flag("errors", message, unfinished, 0, name)
+    if level.gpu and level.gpu.throttled_share is not None and level.gpu.throttled_share > THROTTLED:
+        share = level.gpu.throttled_share
+        yield _flag(
+            "throttled", f"the GPU held its clocks back in {100 * share:.0f} % of {name}", share, THROTTLED, name
+        )
+
+
+def _of_run(measured: Measured) -> Iterator[Flag]:
+    if not measured.complete:
+        phase = list(measured.wall_s)[-1]
+        yield _flag("incomplete", f"stopped in the phase {phase}; what was measured until then is kept", None, None)
+    if measured.gpu_strangers:
+        message = f"{measured.gpu_strangers} other processes were on the GPU at the start"
+        yield _flag("gpu_shared", message, measured.gpu_strangers, 0)
+    if measured.soak and not measured.soak.settled:
+        message = f"step times still changed after {measured.soak.seconds:.0f} s of warm-up"
+        yield _flag("not_settled", message, measured.soak.slope_percent_per_min, None)
+    hits = prefix_hit_share(measured.levels)
+    if hits is not None and hits > PREFIX_HITS:
+        message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, none were meant to"
+        yield _flag("prefix_hits", message, hits, PREFIX_HITS)
+    if measured.drift is not None and abs(measured.drift) > DRIFT:
+        void = "; the calibration is void" if abs(measured.drift) > VOID_DRIFT else ""
+        message = f"steps took {100 * measured.drift:+.1f} % longer at the end than at the beginning{void}"
+        yield _flag("drift", message, measured.drift, DRIFT)
+
+
+def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
+    mape = measured.fit.mape if measured.fit else None
+    if mape is not None and mape > MOST_MAPE:
+        message = f"the step model is {100 * mape:.1f} % off on held-out levels; no rate is predicted from it"
+        yield _flag("model_misfit", message, mape, MOST_MAPE)
+    if measured.levels and measured.max_rate is None:
+        yield _flag(
+            "closed_loop_only",
+            "only closed-loop levels were measured; they overstate what can be sustained",
+            None,
+            None,
+        )
+    most = max((level.spec.concurrency or 0 for level in measured.fitted), default=0)
+    if measured.simultaneous is not None and measured.simultaneous > most:
+        message = f"at the predicted rate {measured.simultaneous} sequences run at once; levels went up to {most}"
+        yield _flag("unresolved", message, measured.simultaneous, most)
+    rate = derived.max_rate
+    if rate is not None:
+        half = (rate.high - rate.low) / 2 / rate.requests_per_s
+        if half > WIDE_INTERVAL:
+            yield _flag("unresolved", f"the rate is known to ±{100 * half:.0f} % only", half, WIDE_INTERVAL)
+
+
+def _of_verification(derived: Derived) -> Iterator[Flag]:
+    check = derived.verification
+    if check is None:
+        yield _flag("not_verified", "no open-loop level was measured beside its prediction", None, None)
+        return
+    needed = samples_needed(0.95)
+    if check.requests < needed:
+        minutes = needed / check.requests_per_s / 60
+        message = (
+            f"{check.requests} requests finished in {check.level}; a p95 needs {needed}, which at this rate take "
+            f"{minutes:.1f} minutes, so means are compared"
+        )
+        yield _flag("few_samples", message, check.requests, needed, check.level)
+    if not check.agrees:
+        worst = max((abs(line.deviation) for line in check.compared), default=None)
+        message = f"prediction and {check.level} agree less than the {100 * check.limit:.0f} % asked for"
+        yield _flag("not_verified", message, worst, check.limit, check.level)

@@ -1,0 +1,78 @@
+"""What a calibration has brought so far; a stopped one keeps what is here. `assemble` makes the record of it."""
+
+from dataclasses import dataclass, field
+
+from engine.calibrate.capacity import MaxRate
+from engine.calibrate.level import LevelLog, LevelSpec
+from engine.calibrate.preflight import CPU_CONTENDED, CpuUse
+from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
+from engine.calibrate.step_model import Fit
+from engine.calibrate.targets import TargetFacts
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLevel:
+    """A level that ran: what was asked, what happened, and what went on beside it."""
+
+    spec: LevelSpec
+    log: LevelLog
+    started_at_s: float
+    cpu: CpuUse
+    gpu: GpuSamples | None = None
+    rate: float | None = None  # requests per second offered in open loop, with this gamma shape of arrivals
+    burstiness: float | None = None
+
+    @property
+    def contended(self) -> bool:
+        return self.cpu.others is not None and self.cpu.others > CPU_CONTENDED
+
+    @property
+    def usable(self) -> bool:
+        """Complete, and its window opened."""
+        return self.log.complete and self.log.window is not None and self.window_s > 0
+
+    @property
+    def window_s(self) -> float:
+        return 0.0 if self.log.window is None else self.log.window[1] - self.log.window[0]
+
+    @property
+    def output_tokens(self) -> int:
+        """Generated inside the window."""
+        return sum(step.sampled for step in self.log.steps if self._counts(step.ended_s))
+
+    @property
+    def input_tokens(self) -> int:
+        """Prompt tokens computed inside the window."""
+        return sum(step.prefill_tokens for step in self.log.steps if self._counts(step.ended_s))
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        return self.output_tokens / self.window_s if self.window_s else 0.0
+
+    def _counts(self, at: float) -> bool:
+        return self.log.window is not None and self.log.window[0] < at <= self.log.window[1]
+
+
+@dataclass(slots=True)
+class Measured:
+    """Filled phase by phase."""
+
+    wall_s: dict[str, float] = field(default_factory=dict)
+    complete: bool = False
+    cpu: Cpu | None = None
+    gpus: tuple[Gpu, ...] = ()
+    gpu_strangers: int = 0
+    facts: TargetFacts | None = None
+    smoke: Smoke | None = None
+    cold_start: ColdStart | None = None
+    soak: Soak | None = None
+    levels: list[MeasuredLevel] = field(default_factory=list)
+    fitted: tuple[MeasuredLevel, ...] = ()
+    fit: Fit | None = None
+    max_rate: MaxRate | None = None
+    simultaneous: int | None = None  # sequences at once in 99 % of the simulated steps at λ*
+    predicted: MeasuredLevel | None = None  # the verification level's requests, replayed in the simulator
+    drift: float | None = None
+
+    def purpose(self, purpose: str) -> list[MeasuredLevel]:
+        return [level for level in self.levels if level.spec.purpose == purpose]

@@ -1,0 +1,130 @@
+"""How the time is spent: which levels are run, for how long, and which are not worth running any more.
+
+A small model on two cores and a large one on a GPU follow the same protocol; only the seconds differ.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from engine.calibrate.slo import Slo
+from engine.calibrate.workload import Workload
+from engine.config import SchedulerConfig
+
+TARGET_SHARE = 0.75  # of --max-minutes; the rest is room for a machine slower than it seemed
+MOST_WINDOW_S = 20.0
+LEAST_WINDOW_S = 0.5
+MOST_SOAK_SLICE_S = 5.0
+REFERENCE_SHARE = 0.6  # of a step-map window
+VERIFICATION_WINDOWS = 3.0
+SIMULATION_S_PER_OUTPUT_TOKEN = 0.08  # about 10,000 simulated requests
+MOST_SIMULATION_S = 25.0
+REFERENCE_CONCURRENCY = {"cpu": 4, "cuda": 8}
+WANTED_LEVELS = 5
+LEAST_GAIN = 0.03
+MOST_TPOT = 3.0  # times the SLO
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """One request alone: seconds for its whole prompt, and for each token after the first."""
+
+    prefill_s: float
+    token_s: float
+
+    def request_s(self, workload: Workload) -> float:
+        return self.prefill_s + self.token_s * max(0.0, workload.mean[1] - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Levels of the step map, ascending, and the seconds of each window."""
+
+    reference: int
+    ladder: tuple[int, ...]
+    window_s: float
+    reference_s: float
+    verification_s: float
+    simulation_s: float
+    total_s: float
+
+    def opening_s(self, concurrency: int, pace: Pace) -> float:
+        """How long the opening burst of N prompts may take before a level is given up."""
+        return 5.0 + 5 * concurrency * pace.prefill_s
+
+
+def plan_levels(
+    pace: Pace, workload: Workload, limits: SchedulerConfig, device: str, elapsed_s: float, max_s: float
+) -> Plan:
+    """Share what is left of the time among reference, step map, simulation and verification.
+
+    A level fits when its opening burst takes no longer than its window, and its requests fit into KV memory.
+    """
+    target = TARGET_SHARE * max_s
+    simulation = min(MOST_SIMULATION_S, SIMULATION_S_PER_OUTPUT_TOKEN * workload.mean[1])
+    left = max(0.0, target - elapsed_s - simulation)
+    most = min(limits.rows, max(1, (limits.num_blocks - 1) // limits.blocks_for(round(sum(workload.mean)))))
+    ladder: tuple[int, ...] = (1,)
+    for top in _doublings(most):
+        longer = _with_midpoints(top)
+        if max(longer) * pace.prefill_s > _window(left, longer, pace):
+            break
+        ladder = longer
+    window = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, _window(left, ladder, pace)))
+    return Plan(
+        reference=min(REFERENCE_CONCURRENCY[device], ladder[-1]),
+        ladder=ladder,
+        window_s=window,
+        reference_s=REFERENCE_SHARE * window,
+        verification_s=VERIFICATION_WINDOWS * window,
+        simulation_s=simulation,
+        total_s=max(target, elapsed_s),
+    )
+
+
+def _doublings(most: int) -> Iterable[int]:
+    level = 1
+    while level <= most:
+        yield level
+        level *= 2
+
+
+def _with_midpoints(top: int) -> tuple[int, ...]:
+    """1, 2, 4, … top; with 3, 6, … between them while that makes too few levels to judge a model by."""
+    levels = list(_doublings(top))
+    midpoints = [3 * level // 2 for level in levels[1:-1]]
+    missing = max(0, WANTED_LEVELS - len(levels))
+    return tuple(sorted(levels + midpoints[:missing]))
+
+
+def _window(left_s: float, ladder: tuple[int, ...], pace: Pace) -> float:
+    """Seconds a window can have when all levels of a ladder are run."""
+    reference = min(REFERENCE_CONCURRENCY["cuda"], ladder[-1])
+    openings = (sum(ladder) + 2 * reference) * pace.prefill_s
+    return (left_s - openings) / (len(ladder) + 2 * REFERENCE_SHARE + VERIFICATION_WINDOWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a level of the step map showed, as far as it decides on others."""
+
+    output_tokens_per_s: float
+    itl_gap_mean_ms: float | None
+    preemptions: int
+
+
+def worth_running(concurrency: int, seen: Mapping[int, Outcome], slo: Slo) -> bool:
+    """False above a level that thrashed KV memory or was three times too slow, or after two steps without gain."""
+    below = sorted(level for level in seen if level < concurrency)
+    gains = [
+        seen[high].output_tokens_per_s / seen[low].output_tokens_per_s - 1
+        for low, high in itertools.pairwise(below)
+        if seen[low].output_tokens_per_s
+    ]
+    flat = any(first < LEAST_GAIN and second < LEAST_GAIN for first, second in itertools.pairwise(gains))
+    return not flat and not any(_overloaded(seen[level], slo) for level in below)
+
+
+def _overloaded(outcome: Outcome, slo: Slo) -> bool:
+    gap = outcome.itl_gap_mean_ms
+    return outcome.preemptions > 0 or (gap is not None and gap > MOST_TPOT * slo.tpot_p95_ms)

@@ -1,0 +1,90 @@
+"""Before anything is measured: does the engine repeat itself, how fast is one request, has its speed settled."""
+
+import itertools
+import statistics
+
+import numpy as np
+
+from engine.calibrate.bench import Bench
+from engine.calibrate.level import LevelLog, LevelSpec
+from engine.calibrate.plan import MOST_SOAK_SLICE_S, Pace
+from engine.calibrate.record_parts import Smoke, Soak
+from engine.calibrate.step_model import fit_levels
+from engine.calibrate.targets import TargetError
+from engine.calibrate.workload import Lengths
+
+SMOKE_PROMPTS = 3
+SMOKE_INPUT = 24
+SMOKE_TOKENS = 8
+PROBE_TOKENS = 16
+SOAK_SLICES = 4
+SETTLED = 0.02  # change of step time from one slice to the next
+
+
+def smoke(bench: Bench, vocab: int) -> Smoke:
+    """Greedy tokens must repeat, alone and as a batch; raises TargetError when they don't: nothing measured on such
+    an engine means anything."""
+    rng = np.random.default_rng(bench.seed)
+    prompts: list[list[int]] = rng.integers(vocab, size=(SMOKE_PROMPTS, SMOKE_INPUT)).tolist()
+    alone = [[bench.target.generate([prompt], SMOKE_TOKENS)[0] for prompt in prompts] for _ in range(2)]
+    batched = [bench.target.generate(prompts, SMOKE_TOKENS) for _ in range(2)]
+    for how, (first, second) in (("alone", alone), ("as a batch", batched)):
+        if first != second:
+            raise TargetError(
+                f"correctness: the same prompts gave different greedy tokens the second time, {how}; "
+                "nothing was measured, as the engine or the machine is faulty"
+            )
+    pairs = zip(itertools.chain(*alone[0]), itertools.chain(*batched[0]), strict=True)
+    return Smoke(
+        alone_repeats=True,
+        batched_repeats=True,
+        tokens=SMOKE_PROMPTS * SMOKE_TOKENS,
+        batched_equal_alone=sum(one == other for one, other in pairs),
+    )
+
+
+def probe(bench: Bench) -> Pace:
+    """Time one request of the workload's mean prompt, alone, twice; the second is not the machine's first."""
+    mean_input, mean_output = bench.workload.mean
+    lengths = Lengths(max(1, round(mean_input)), max(2, min(PROBE_TOKENS, round(mean_output))))
+    spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,))
+    for _ in range(2):
+        bench.checkpoint()
+        log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
+    row = log.requests[0]
+    prefill_ms, token_ms = row.ttft_ms(open_loop=True), row.tpot_ms
+    if prefill_ms is None or token_ms is None:
+        bench.checkpoint()
+        raise TargetError("the engine gave no tokens for a single request")
+    return Pace(prefill_ms / 1000, token_ms / 1000)
+
+
+def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak:
+    """Keep the engine under load until a step takes as long as it did a slice ago, at most SOAK_SLICES slices."""
+    started = bench.elapsed_s
+    slice_s = min(slice_s, MOST_SOAK_SLICE_S)
+    change: float | None = None
+    before: LevelLog | None = None
+    spec = bench.closed("soak", concurrency, slice_s, limit_s)
+    for number in range(1, SOAK_SLICES + 1):
+        bench.checkpoint()
+        bench.say(f"warming up, {number} of at most {SOAK_SLICES}")
+        log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
+        if before is not None and before.steps and log.steps:
+            change = slower(before, log)
+            if abs(change) < SETTLED:
+                break
+        before = log
+    minutes = (slice_s or 1.0) / 60
+    return Soak(
+        seconds=bench.elapsed_s - started,
+        slope_percent_per_min=None if change is None else 100 * change / minutes,
+        settled=change is not None and abs(change) < SETTLED,
+    )
+
+
+def slower(before: LevelLog, after: LevelLog) -> float:
+    """By which share steps took longer in the second log, at equal work: a model of both evens the work out."""
+    model = fit_levels({"both": [*before.steps, *after.steps]}).model
+    first, second = (statistics.median(row.ms / model.of(row) for row in log.steps) for log in (before, after))
+    return second / first - 1
