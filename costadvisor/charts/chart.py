@@ -70,8 +70,8 @@ class LineChart:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One row of a range chart: from the value at the input's low to the value at its high."""
+class Reach:
+    """One row of a range chart: what the y axis names, where it lies at its input's low and high, and those inputs."""
 
     label: str
     at_low: float
@@ -82,15 +82,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class RangeChart:
-    """Horizontal bars around a middle, longest first: a tornado."""
+    """Rows that each reach from one value to another, widest first: a tornado."""
 
     id: str
     title: str
     sentence: str
     x: Axis
-    bars: tuple[Bar, ...]
-    middle: float
-    middle_label: str
+    rows: tuple[Reach, ...]
     table: Table
     lines: tuple[ReferenceLine, ...] = ()
 

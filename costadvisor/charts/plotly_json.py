@@ -49,31 +49,34 @@ def _trace(series: Series, index: int) -> Json:
 
 
 def _range_figure(chart: RangeChart) -> Json:
-    labels = [bar.label for bar in chart.bars]
-    sides = (
-        ("input at its low", [bar.at_low for bar in chart.bars], [bar.low_text for bar in chart.bars], ""),
-        (
-            "input at its high",
-            [bar.at_high for bar in chart.bars],
-            [bar.high_text for bar in chart.bars],
-            "/",
-        ),
+    labels = [row.label for row in chart.rows]
+    between: Json = {
+        "type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip",
+        "x": [x for row in chart.rows for x in (row.at_low, row.at_high, None)],
+        "y": [y for row in chart.rows for y in (row.label, row.label, None)],
+        "line": {"color": "#999999", "width": 6},
+    }  # fmt: skip
+    lows, highs = [row.at_low for row in chart.rows], [row.at_high for row in chart.rows]
+    ends = (
+        ("input at its low", lows, highs, [row.low_text for row in chart.rows], "circle"),
+        ("input at its high", highs, lows, [row.high_text for row in chart.rows], "square-open"),
     )
     traces = [
         {
-            "type": "bar", "orientation": "h", "name": name, "y": labels,
-            "base": chart.middle, "x": [value - chart.middle for value in values],
-            "text": texts, "textposition": "outside", "cliponaxis": False, "hovertext": texts,
-            "marker": {"color": look_of(side + 1).colour, "pattern": {"shape": pattern}},
+            "type": "scatter", "mode": "markers+text", "name": name, "x": here, "y": labels, "text": texts,
+            "textposition": [_outward(x, other) for x, other in zip(here, there, strict=True)],
+            "cliponaxis": False,
+            "marker": {"color": look_of(side + 1).colour, "symbol": symbol, "size": 11},
         }
-        for side, (name, values, texts, pattern) in enumerate(sides)
+        for side, (name, here, there, texts, symbol) in enumerate(ends)
     ]  # fmt: skip
-    shapes = [
-        _rule(ReferenceLine("x", chart.middle, chart.middle_label)),
-        *(_rule(line) for line in chart.lines),
-    ]
-    layout = _layout(_axis(chart.x), {"autorange": "reversed", "automargin": True}, shapes)
-    return {"data": traces, "layout": layout | {"barmode": "overlay"}}
+    rows = {"type": "category", "autorange": "reversed", "automargin": True}
+    return {"data": [between, *traces], "layout": _layout(_axis(chart.x), rows, [_rule(line) for line in chart.lines])}
+
+
+def _outward(x: float, other: float) -> str:
+    """The side of a mark that faces away from its other end."""
+    return "middle left" if x < other else "middle right"
 
 
 def _layout(x: Json, y: Json, shapes: list[Json]) -> Json:

@@ -80,33 +80,31 @@ def _draw_series(axes: Axes, series: Series, index: int) -> None:
 
 
 def _draw_ranges(axes: Axes, chart: RangeChart) -> None:
-    rows = range(len(chart.bars))
-    sides: tuple[tuple[str, list[float], str, str], ...] = (
-        ("input at its low", [bar.at_low for bar in chart.bars], look_of(1).colour, ""),
-        ("input at its high", [bar.at_high for bar in chart.bars], look_of(2).colour, "////"),
-    )
-    for name, values, colour, hatch in sides:
-        widths = [value - chart.middle for value in values]
-        axes.barh(
-            rows, widths, left=chart.middle, height=0.62, label=name,
-            color="#ffffff" if hatch else colour, edgecolor=colour, hatch=hatch, linewidth=1,
-        )  # fmt: skip
-    for row, bar in enumerate(chart.bars):
-        _write_end(axes, bar.at_low, row, bar.low_text, chart.middle)
-        _write_end(axes, bar.at_high, row, bar.high_text, chart.middle)
-    axes.set_yticks(list(rows), [bar.label for bar in chart.bars])
-    axes.invert_yaxis()
-    axes.margins(x=0.16)
+    places = range(len(chart.rows))
+    lows, highs = [row.at_low for row in chart.rows], [row.at_high for row in chart.rows]
+    axes.grid(visible=True, axis="x", color="#dddddd", linewidth=0.6)
+    axes.hlines(places, lows, highs, color="#999999", linewidth=4, zorder=2)
+    low_look, high_look = look_of(1).colour, look_of(2).colour
+    axes.scatter(lows, places, s=34, marker="o", color=low_look, label="input at its low", zorder=3)
+    axes.scatter(
+        highs, places, s=34, marker="s", facecolor="white", edgecolor=high_look, linewidth=1.4,
+        label="input at its high", zorder=3,
+    )  # fmt: skip
+    for place, row in zip(places, chart.rows, strict=True):
+        _write_end(axes, row.at_low, place, row.low_text, row.at_high)
+        _write_end(axes, row.at_high, place, row.high_text, row.at_low)
+    axes.set_yticks(list(places), [row.label for row in chart.rows])
+    axes.set_ylim(len(chart.rows) - 0.4, -0.6)
+    axes.margins(x=0.14)
     _draw_axis(axes, "x", chart.x)
-    axes.axvline(chart.middle, color="#000000", linewidth=1)
     for line in chart.lines:
         _draw_rule(axes, line, above=True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.17), ncols=2, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2, frameon=False)
 
 
-def _write_end(axes: Axes, value: float, row: int, text: str, middle: float) -> None:
-    """The input's value at the outer end of its bar."""
-    outward = 3 if value >= middle else -3
+def _write_end(axes: Axes, value: float, row: int, text: str, other: float) -> None:
+    """The input's value beside the outer side of its mark."""
+    outward = 5 if value >= other else -5
     axes.annotate(
         text, (value, row), xytext=(outward, 0), textcoords="offset points", fontsize=7,
         va="center", ha="left" if outward > 0 else "right",

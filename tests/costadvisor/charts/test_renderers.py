@@ -8,10 +8,10 @@ import pytest
 from costadvisor.charts.chart import (
     LOOKS,
     Axis,
-    Bar,
     Chart,
     LineChart,
     RangeChart,
+    Reach,
     ReferenceLine,
     Series,
     Span,
@@ -41,9 +41,7 @@ TORNADO = RangeChart(
     title="Sensitivity",
     sentence="The GPU's price moves the answer most.",
     x=Axis("difference (USD)", "usd"),
-    bars=(Bar("GPU price", -3e4, 5e4, "$2.10", "$3.40"), Bar("people", 8e3, -1e3, "0.1", "0.5")),
-    middle=3_000,
-    middle_label="median",
+    rows=(Reach("GPU price", -3e4, 5e4, "$2.10", "$3.40"), Reach("people", 8e3, -1e3, "0.1", "0.5")),
     table=TABLE,
     lines=(ReferenceLine("x", 0, "equal"),),
 )
@@ -70,9 +68,10 @@ def test_a_page_draws_the_numbers_of_the_chart() -> None:
     api, gpus = plotly_figure(LINES)["data"]
     assert (api["name"], api["y"], gpus["line"]["shape"]) == ("API", [100.0, 1e4, 1e6], "hv")
     assert api["line"]["dash"] != gpus["line"]["dash"]
-    low, high = plotly_figure(TORNADO)["data"]
-    assert [low["base"] + x for x in low["x"]] == [-3e4, 8e3]
-    assert [high["base"] + x for x in high["x"]] == [5e4, -1e3]
+    _, low, high = plotly_figure(TORNADO)["data"]
+    assert (low["x"], low["text"]) == ([-3e4, 8e3], ["$2.10", "0.1"])
+    assert (high["x"], high["y"]) == ([5e4, -1e3], ["GPU price", "people"])
+    assert low["marker"]["symbol"] != high["marker"]["symbol"]
 
 
 def test_no_two_looks_differ_by_colour_alone_next_to_each_other() -> None:

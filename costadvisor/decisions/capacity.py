@@ -1,0 +1,173 @@
+"""What one replica can do, from a calibration record's file or from a published series of the catalog."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from costadvisor.catalog.published import LENGTH_FACTOR, OPEN_LOOP_SHARE, published_capacity
+from costadvisor.catalog.snapshot import Catalog
+from costadvisor.economics import CaseError
+from engine.calibrate.record import Record, record_read
+from engine.errors import InputError
+
+PUBLISHED = "published:"
+SAME_LENGTHS = 0.05
+SAME_BURSTINESS = 1.1
+HASH_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked of a replica: mean lengths in this model's tokens, how arrivals clump, and the objective."""
+
+    input_tokens: float
+    output_tokens: float
+    burstiness: float
+    ttft_p95_ms: float
+    tpot_p95_ms: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """`capacity` and its `evidence`, both as a resolved case has them."""
+
+    capacity: dict[str, Any]
+    evidence: dict[str, Any]
+
+
+def capacity_published(name: str, *, path: str, option: dict[str, Any], demand: Demand, catalog: Catalog) -> Found:
+    """From the series `name` of the catalog. Raises CaseError at `path` for one that is not there or does not fit."""
+    levels = [level for level in catalog.published_throughput if level.series == name]
+    if not levels:
+        known = ", ".join(sorted({level.series for level in catalog.published_throughput}))
+        raise CaseError(path, f"{name!r} is no published series", f"choose one of {known}")
+    first, hardware = levels[0], option["hardware"]
+    _same_model(first.model, option["model"], path)
+    if (first.gpu, first.gpus) != (hardware["gpu"], hardware.get("gpus_per_replica", 1)):
+        raise CaseError(
+            path, f"was measured on {first.gpus} x {first.gpu}, not on this option's hardware", "choose another series"
+        )
+    found = published_capacity(
+        levels,
+        input_tokens=demand.input_tokens,
+        output_tokens=demand.output_tokens,
+        ttft_p95_ms=demand.ttft_p95_ms,
+        tpot_p95_ms=demand.tpot_p95_ms,
+    )
+    return Found(
+        {"requests_per_s": _rounded(found.requests_per_s), "grade": found.grade},
+        {
+            "grade": found.grade,
+            "basis": "imported",
+            "source": f"{found.source}: {first.engine} {first.engine_version}, {first.dtype}: {found.formula}",
+            "as_of": found.as_of.isoformat(),
+        },
+    )
+
+
+def capacity_measured(file: Path, *, path: str, option: dict[str, Any], demand: Demand) -> Found:
+    """From a calibration record. Raises CaseError at `path` for one that can't be read or does not fit the option."""
+    try:
+        record = record_read(file)
+    except InputError as error:
+        raise CaseError(path, str(error), "give the file that a calibration wrote") from None
+    _fits(record, option, path)
+    _same_objective(record, demand, path)
+    ratios = _length_ratios(record, demand)
+    same_lengths = all(abs(ratio - 1) <= SAME_LENGTHS for ratio in ratios)
+    stretch = 1.0 if same_lengths else max(ratios)
+    letter = (record.grade.letter or "E") if same_lengths else _grade_at_other_lengths(record, ratios)
+    rates, how = _rates(record, path)
+    measured_as_bursty = record.workload.burstiness <= demand.burstiness * SAME_BURSTINESS
+    capacity: dict[str, Any] = {key: _rounded(rate / stretch) for key, rate in rates.items()}
+    capacity |= {"grade": letter, "record": f"sha256:{record.sha256}" if measured_as_bursty else None}
+    scaled = "" if same_lengths else f"; divided by {stretch:.3g} for this workload's lengths"
+    return Found(
+        capacity,
+        {
+            "grade": letter,
+            "basis": "measured" if record.source.file_sha256 is None else "imported",
+            "source": f"calibration record {record.sha256[:HASH_SHOWN]}, {_where(record)}: {how}{scaled}",
+            "as_of": record.created_at[:10],
+        },
+    )
+
+
+def _rates(record: Record, path: str) -> tuple[dict[str, float], str]:
+    """Requests a second with their interval, and in words how they were found. 0 where no rate meets the objective."""
+    found, saturation = record.derived.max_rate, record.derived.saturation
+    if found is not None:
+        rates = {"requests_per_s": found.requests_per_s, "low": found.low, "high": found.high}
+        return rates, record.grade.basis
+    if record.derived.no_rate_because == "slo_unreachable":
+        return {"requests_per_s": 0.0}, record.grade.basis
+    if record.grade.letter is None or saturation is None:
+        raise CaseError(path, f"the record states no rate ({record.grade.basis})", "calibrate again")
+    rate = OPEN_LOOP_SHARE * saturation.requests_per_s
+    how = f"{OPEN_LOOP_SHARE} x {saturation.requests_per_s:.3g} requests/s"
+    return {"requests_per_s": rate}, f"{record.grade.basis}: {how}, the most it reached"
+
+
+def _length_ratios(record: Record, demand: Demand) -> tuple[float, float]:
+    """This workload's mean lengths over the measured ones."""
+    measured = record.workload
+    return demand.input_tokens / measured.mean_input_tokens, demand.output_tokens / measured.mean_output_tokens
+
+
+def _grade_at_other_lengths(record: Record, ratios: tuple[float, float]) -> str:
+    """No better than a published measurement: C within a factor of two, else D."""
+    similar = all(1 / LENGTH_FACTOR <= ratio <= LENGTH_FACTOR for ratio in ratios)
+    return max(record.grade.letter or "E", "C" if similar else "D")
+
+
+def _fits(record: Record, option: dict[str, Any], path: str) -> None:
+    _same_model(record.model.name, option["model"], path)
+    hardware = option["hardware"]
+    gpu, count = str(hardware["gpu"]), hardware.get("gpus_per_replica", 1)
+    names = [measured.name for measured in record.hardware.gpus]
+    if record.hardware.device == "cpu":
+        fits = gpu.upper() == "CPU"
+    else:
+        fits = len(names) == count and all(_family(gpu) in name.upper() for name in names)
+    if not fits:
+        raise CaseError(
+            path, f"was measured on {_hardware(record)}, not on {count} x {gpu}", "calibrate on that hardware"
+        )
+
+
+def _family(gpu: str) -> str:
+    """`A100 80GB` is an A100, whatever a driver adds to its name."""
+    return gpu.upper().removesuffix(" 80GB")
+
+
+def _same_model(measured: str, wanted: str, path: str) -> None:
+    if measured.rsplit("/", 1)[-1].lower() != wanted.rsplit("/", 1)[-1].lower():
+        raise CaseError(path, f"was measured with {measured}, not with {wanted}", "choose a measurement of this model")
+
+
+def _same_objective(record: Record, demand: Demand, path: str) -> None:
+    """A rate found inside a stricter objective holds in a looser one, and never the other way round."""
+    slo = record.slo
+    if slo.ttft_p95_ms > demand.ttft_p95_ms or slo.tpot_p95_ms > demand.tpot_p95_ms:
+        raise CaseError(
+            path,
+            f"was measured for a p95 of {slo.ttft_p95_ms:g} ms TTFT and {slo.tpot_p95_ms:g} ms TPOT, looser than slo",
+            f"calibrate with --slo ttft_p95_ms={demand.ttft_p95_ms:g},tpot_p95_ms={demand.tpot_p95_ms:g}",
+        )
+
+
+def _where(record: Record) -> str:
+    tool = "our engine" if record.source.file_sha256 is None else record.source.tool
+    return f"{tool} on {_hardware(record)}" + (f", {record.tier} tier" if record.tier else "")
+
+
+def _hardware(record: Record) -> str:
+    hardware = record.hardware
+    if hardware.gpus:
+        return f"{len(hardware.gpus)} x {hardware.gpus[0].name}"
+    return f"CPU, {hardware.cpu.cores} cores" if hardware.cpu else "CPU"
+
+
+def _rounded(rate: float) -> float:
+    """Six digits are more than any measurement has, and keep a case's bytes the same on every machine."""
+    return float(f"{rate:.6g}")
