@@ -75,7 +75,7 @@ class EngineReplica(Replica):
     def cancel(self, request: Request) -> None:
         self.engine.cancel(request)
 
-    def step(self) -> Stepped:
+    def step(self, until: float) -> Stepped:
         result = self.engine.step()
         return Stepped(result.record, [request for request, _ in result.tokens])
 

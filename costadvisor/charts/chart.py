@@ -120,7 +120,7 @@ def look_of(index: int) -> Look:
 
 def tick_text(value: float, unit: Unit) -> str:
     """A short label for an axis: $10k, 2.5M, 40."""
-    sign, size = ("-" if value < 0 else ""), abs(value)
+    sign, size = ("\u2212" if value < 0 else ""), abs(value)
     for scale, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= scale:
             return f"{sign}{'$' if unit == 'usd' else ''}{size / scale:.4g}{suffix}"

@@ -56,27 +56,24 @@ def _range_figure(chart: RangeChart) -> Json:
         "y": [y for row in chart.rows for y in (row.label, row.label, None)],
         "line": {"color": "#999999", "width": 6},
     }  # fmt: skip
-    lows, highs = [row.at_low for row in chart.rows], [row.at_high for row in chart.rows]
+    rising = [row.at_low <= row.at_high for row in chart.rows]
+    low_mark = {"color": look_of(1).colour, "symbol": "circle", "size": 11}
+    high_mark = {"color": look_of(2).colour, "symbol": "square-open", "size": 11}
     ends = (
-        ("input at its low", lows, highs, [row.low_text for row in chart.rows], "circle"),
-        ("input at its high", highs, lows, [row.high_text for row in chart.rows], "square-open"),
+        (True, "input at its low", [row.at_low for row in chart.rows], [row.low_text for row in chart.rows]),
+        (False, "input at its high", [row.at_high for row in chart.rows], [row.high_text for row in chart.rows]),
     )
     traces = [
         {
-            "type": "scatter", "mode": "markers+text", "name": name, "x": here, "y": labels, "text": texts,
-            "textposition": [_outward(x, other) for x, other in zip(here, there, strict=True)],
+            "type": "scatter", "mode": "markers+text", "name": name, "x": values, "y": labels, "text": texts,
+            "textposition": [f"middle {'left' if rises is low else 'right'}" for rises in rising],
             "cliponaxis": False,
-            "marker": {"color": look_of(side + 1).colour, "symbol": symbol, "size": 11},
+            "marker": low_mark if low else high_mark,
         }
-        for side, (name, here, there, texts, symbol) in enumerate(ends)
+        for low, name, values, texts in ends
     ]  # fmt: skip
     rows = {"type": "category", "autorange": "reversed", "automargin": True}
     return {"data": [between, *traces], "layout": _layout(_axis(chart.x), rows, [_rule(line) for line in chart.lines])}
-
-
-def _outward(x: float, other: float) -> str:
-    """The side of a mark that faces away from its other end."""
-    return "middle left" if x < other else "middle right"
 
 
 def _layout(x: Json, y: Json, shapes: list[Json]) -> Json:

@@ -46,6 +46,7 @@ def svg(chart: Chart, *, width_mm: float = 174, height_mm: float = 78) -> str:
             _draw_ranges(axes, chart)
         else:
             _draw_lines(axes, chart)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, handlelength=3.5)
         page = StringIO()
         figure.savefig(page, format="svg", metadata={"Title": chart.sentence, "Date": None, "Creator": None})
     drawn = page.getvalue()
@@ -61,9 +62,8 @@ def _draw_lines(axes: Axes, chart: LineChart) -> None:
     for span in chart.spans:
         axes.axvspan(span.start, span.end, facecolor="#e8f2f9", edgecolor="#56B4E9", linewidth=0.6, zorder=0)
         _label(axes, span.start, span.label, 0.98, "top")
-    for line in chart.lines:
-        _draw_rule(axes, line)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, frameon=False, handlelength=3.5)
+    for number, line in enumerate(chart.lines):
+        _draw_rule(axes, line, height=0.03 + 0.07 * number)
 
 
 def _draw_series(axes: Axes, series: Series, index: int) -> None:
@@ -91,23 +91,22 @@ def _draw_ranges(axes: Axes, chart: RangeChart) -> None:
         label="input at its high", zorder=3,
     )  # fmt: skip
     for place, row in zip(places, chart.rows, strict=True):
-        _write_end(axes, row.at_low, place, row.low_text, row.at_high)
-        _write_end(axes, row.at_high, place, row.high_text, row.at_low)
+        rises = row.at_low <= row.at_high
+        _write_end(axes, row.at_low, place, row.low_text, leftward=rises)
+        _write_end(axes, row.at_high, place, row.high_text, leftward=not rises)
     axes.set_yticks(list(places), [row.label for row in chart.rows])
     axes.set_ylim(len(chart.rows) - 0.4, -0.6)
     axes.margins(x=0.14)
     _draw_axis(axes, "x", chart.x)
     for line in chart.lines:
-        _draw_rule(axes, line, above=True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2, frameon=False)
+        _draw_rule(axes, line, height=1.01)
 
 
-def _write_end(axes: Axes, value: float, row: int, text: str, other: float) -> None:
+def _write_end(axes: Axes, value: float, row: int, text: str, *, leftward: bool) -> None:
     """The input's value beside the outer side of its mark."""
-    outward = 5 if value >= other else -5
     axes.annotate(
-        text, (value, row), xytext=(outward, 0), textcoords="offset points", fontsize=7,
-        va="center", ha="left" if outward > 0 else "right",
+        text, (value, row), xytext=(-5 if leftward else 5, 0), textcoords="offset points", fontsize=7,
+        va="center", ha="right" if leftward else "left",
     )  # fmt: skip
 
 
@@ -133,10 +132,11 @@ def _formatter(unit: Unit) -> Callable[[float, int], str]:
     return lambda value, _: tick_text(value, unit)
 
 
-def _draw_rule(axes: Axes, line: ReferenceLine, *, above: bool = False) -> None:
+def _draw_rule(axes: Axes, line: ReferenceLine, *, height: float) -> None:
+    """`height` is where on the y axis an upright line is labelled, as a share: labels must not meet."""
     if line.across == "x":
         axes.axvline(line.value, color=GREY, linewidth=1, linestyle=":")
-        _label(axes, line.value, line.label, 1.01 if above else 0.03, "bottom")
+        _label(axes, line.value, line.label, height, "bottom")
     else:
         axes.axhline(line.value, color=GREY, linewidth=1, linestyle=":")
         axes.annotate(

@@ -2,6 +2,8 @@
 
 from costadvisor.economics.case import Case
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.evaluate import evaluate
+from costadvisor.economics.evaluation import Evaluation
 from costadvisor.economics.parse import case_bytes, case_sha256, parse_case
 
-__all__ = ["Case", "CaseError", "case_bytes", "case_sha256", "parse_case"]
+__all__ = ["Case", "CaseError", "Evaluation", "case_bytes", "case_sha256", "evaluate", "parse_case"]

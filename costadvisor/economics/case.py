@@ -312,6 +312,10 @@ Option = Annotated[
 ]
 
 
+# The kinds that this version can cost.
+CostedOption = ApiOption | SelfHostOption
+
+
 class Evidence(Part):
     """How good the number at a pointer is, and where it is from."""
 

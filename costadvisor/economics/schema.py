@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from costadvisor.economics.case import Case
+from costadvisor.economics.evaluation import Evaluation
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,6 +22,11 @@ class _Plain(GenerateJsonSchema):
 def case_json_schema() -> bytes:
     """Of `costadvisor.case/1`, written and resolved form alike; what the parts must be to each other is beyond it."""
     return _pretty(Case, "validation", "costadvisor.case/1")
+
+
+def evaluation_json_schema() -> bytes:
+    """Of `costadvisor.evaluation/1`, as `Evaluation.to_json` writes it."""
+    return _pretty(Evaluation, "serialization", "costadvisor.evaluation/1")
 
 
 def _pretty(model: type[BaseModel], mode: Any, name: str) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any
 from engine.calibrate.derive import derived_part
 from engine.calibrate.flags import flags_of
 from engine.calibrate.level import REQUEST_COLUMNS, StepRow
-from engine.calibrate.levels import level_part, prefix_hit_share
 from engine.calibrate.measured import Measured
 from engine.calibrate.preflight import cpu_facts, model_facts, software_facts, source_facts
 from engine.calibrate.protocol import Ask
@@ -26,6 +25,7 @@ from engine.calibrate.record_parts import (
     WorkloadAchieved,
     WorkloadAsked,
 )
+from engine.calibrate.summary import level_part, prefix_hit_share
 from engine.calibrate.targets import TargetFacts
 from engine.calibrate.workload import Workload
 

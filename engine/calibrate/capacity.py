@@ -14,6 +14,7 @@ from typing import Literal
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
 from engine.calibrate.slo import Slo
+from engine.calibrate.step_model import FEWEST_LEVELS
 from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
 
@@ -25,10 +26,10 @@ COARSE_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)  # of saturation
 FINE_SHARES = (0.75, 0.87, 1.0, 1.15, 1.3)  # of the root found on the coarse rates, all runs
 RECENTERINGS = 3
 ALONE = 1e-6  # requests per second that never meet
-RUNS = 4
-MOST_REQUESTS = 250  # a run; fewer when outputs are long
-LEAST_REQUESTS = 80
-TOKENS_PER_RUN = 60_000
+RUNS = 8
+MOST_REQUESTS = 1200  # a run; fewer when outputs are long
+LEAST_REQUESTS = 250
+TOKENS_PER_RUN = 250_000
 WARM_IN_SHARE = 0.1
 # Student's t, 97.5 %, by degrees of freedom; the normal value from 30 on.
 T_975 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09, 30: 1.96}
@@ -78,7 +79,7 @@ class Search:
     def __post_init__(self) -> None:
         requests = min(MOST_REQUESTS, max(LEAST_REQUESTS, round(TOKENS_PER_RUN / self.workload.mean[1])))
         self.warm_in = round(WARM_IN_SHARE * requests)
-        self.loads = [OpenLoad.draw(self.workload, requests, self.seed + run) for run in range(RUNS)]
+        self.loads = [OpenLoad.draw(self.workload, requests, [self.seed, run]) for run in range(RUNS)]
 
     def point(self, step_ms: StepTime, rate: float, runs: int) -> CurvePoint:
         """Simulate `runs` runs at a rate; rate 0 sends each request when the one before it is long done."""
@@ -158,18 +159,20 @@ def _spread(search: Search, held_out: Mapping[str, StepTime], points: Sequence[C
     for other in held_out.values():
         levels.append(_log_root(search, [search.point(other, rate, runs=1) for rate in rates], [0]))
     runs = [_log_root(search, points, [run for run in range(RUNS) if run != left_out]) for left_out in range(RUNS)]
-    error = math.sqrt(_jackknife_variance(levels) + _jackknife_variance(runs))
-    freedom = max(2, len(levels) - 1)
-    return math.exp(T_975[max(known for known in T_975 if known <= freedom)] * error)
+    return math.exp(math.hypot(_half_width(levels), _half_width(runs)))
+
+
+def _half_width(values: Sequence[float]) -> float:
+    """Half of the 95 % interval that delete-one values give: Student's t times the jackknife's standard error."""
+    if len(values) < FEWEST_LEVELS:
+        return 0.0
+    t = T_975[max(known for known in T_975 if known < len(values))]
+    return t * math.sqrt((len(values) - 1) * statistics.pvariance(values))
 
 
 def _log_root(search: Search, points: Sequence[CurvePoint], runs: Sequence[int]) -> float:
     root, _ = search.root(points, runs)
     return math.log(root or points[0].rate)
-
-
-def _jackknife_variance(values: Sequence[float]) -> float:
-    return (len(values) - 1) * statistics.pvariance(values) if len(values) > 1 else 0.0
 
 
 def monotone(values: Sequence[float]) -> list[float]:

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, cast
 
-from engine.calibrate.levels import latencies
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
 from engine.calibrate.protocol import FEWEST_REQUESTS, MOST_MAPE, Ask
@@ -20,6 +19,7 @@ from engine.calibrate.record_parts import (
     Verification,
 )
 from engine.calibrate.step_model import TERMS, Fit
+from engine.calibrate.summary import latencies
 
 AGREES_WITHIN = 0.10
 VOID_DRIFT = 0.08

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from engine.calibrate.derive import VOID_DRIFT
-from engine.calibrate.levels import prefix_hit_share
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
 from engine.calibrate.preflight import CPU_CONTENDED
 from engine.calibrate.protocol import MOST_MAPE, Ask
 from engine.calibrate.record_parts import Derived, Flag, FlagCode
+from engine.calibrate.summary import prefix_hit_share
 
 DRIFT = 0.03
 PREFIX_HITS = 0.01
@@ -64,6 +64,8 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
     if hits is not None and hits > PREFIX_HITS:
         message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, none were meant to"
         yield _flag("prefix_hits", message, hits, PREFIX_HITS)
+    if measured.complete and measured.drift is None:
+        yield _flag("drift", "drift is unknown: other processes used the CPU during a reference level", None, DRIFT)
     if measured.drift is not None and abs(measured.drift) > DRIFT:
         void = "; the calibration is void" if abs(measured.drift) > VOID_DRIFT else ""
         message = f"steps took {100 * measured.drift:+.1f} % longer at the end than at the beginning{void}"

@@ -7,6 +7,7 @@ virtual clock, so a level and its prediction differ only in how long a step take
     open loop     sent when the schedule says so, however far behind the server is, and timed from that moment
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -19,10 +20,14 @@ REPORT_EVERY_S = 1.0
 
 
 class Stepped(NamedTuple):
-    """One step of a backend: its log row, and the requests that got a token with it."""
+    """One step of a backend: its log row, and the requests that got a token with it.
+
+    A simulator may take several steps at once, in which each of the requests got `repeats` tokens.
+    """
 
     record: StepRecord
     sampled: list[Request]
+    repeats: int = 1
 
 
 class Backend(Protocol):
@@ -39,7 +44,8 @@ class Backend(Protocol):
 
     def cancel(self, request: Request) -> None: ...
 
-    def step(self) -> Stepped: ...
+    def step(self, until: float) -> Stepped:
+        """Take a step. Further ones of the same kind may be joined to it that start before `until`."""
 
 
 def run_level(
@@ -50,7 +56,10 @@ def run_level(
     report: Callable[[float, int], None] = lambda seconds, tokens: None,
     keep_steps: bool = True,
 ) -> LevelLog:
-    """Run one level to its end, or until `stopped()`; `report(seconds, output tokens)` is called about each second."""
+    """Run one level to its end, or until `stopped()`; `report(seconds, output tokens)` is called about each second.
+
+    Without `keep_steps` the log has the requests only.
+    """
     backend.reset(spec.seed)
     loop = _OpenLoop(backend, spec) if spec.open_loop else _ClosedLoop(backend, spec)
     loop.keep_steps = keep_steps
@@ -92,23 +101,26 @@ class _Loop:
         raise NotImplementedError
 
     def next_event(self) -> float:
+        """When the load changes by itself, not because a request finished."""
         raise NotImplementedError
 
     def advance(self) -> None:
         """One step of the backend, or a wait while it has nothing to do."""
         if self.live:
-            self._record(self.backend.step())
+            until = self.zero + self.next_event() if not self.keep_steps else -math.inf
+            self._record(self.backend.step(until))
         else:
             self.backend.wait_until(self.zero + self.next_event())
             self.time = self.backend.now() - self.zero
 
     def _record(self, stepped: Stepped) -> None:
-        record, sampled = stepped
+        record, sampled, repeats = stepped
         self.time = at = record.started_s - self.zero + record.ms / 1000
-        self.tokens += len(sampled)
+        self.tokens += len(sampled) * repeats
         if self.keep_steps:
             self.log.steps.append(StepRow.of(record, self.zero, len(sampled)))
-        counted = self.log.window is not None and self.log.window[0] < at <= self.log.window[1]
+        window = self.log.window
+        counted = self.keep_steps and window is not None and window[0] < at <= window[1]
         for request in sampled:
             row = self.live[request]
             if row.t_last is None:
@@ -116,7 +128,7 @@ class _Loop:
             elif counted:
                 self.log.itl_gaps_ms.add((at - row.t_last) * 1000)
             row.t_last = at
-            row.output += 1
+            row.output += repeats
             if request.state is State.FINISHED:
                 self._leave(request, finished=True)
 
@@ -161,7 +173,7 @@ class _ClosedLoop(_Loop):
         return self.time >= self.log.window[1]
 
     def next_event(self) -> float:
-        return self.time
+        return self.time if self.log.window is None else self.log.window[1]
 
 
 class _OpenLoop(_Loop):

@@ -13,8 +13,12 @@ from engine.config import SchedulerConfig
 
 TARGET_SHARE = 0.75  # of --max-minutes; the rest is room for a machine slower than it seemed
 MOST_WINDOW_S = 20.0
+MOST_WINDOW_REQUESTS = 40  # one after the other; a longer window of short requests teaches nothing more
+MOST_VERIFICATION_S = 120.0
+MOST_VERIFICATION_REQUESTS = 200
 LEAST_WINDOW_S = 0.5
 MOST_SOAK_SLICE_S = 5.0
+OPENING_SHARE = 0.5  # of a window, at most, for the opening burst of a level
 REFERENCE_SHARE = 0.6  # of a step-map window
 VERIFICATION_WINDOWS = 3.0
 SIMULATION_S_PER_OUTPUT_TOKEN = 0.08  # about 10,000 simulated requests
@@ -48,6 +52,13 @@ class Plan:
     simulation_s: float
     total_s: float
 
+    def verification_within(self, rate: float, elapsed_s: float, max_s: float) -> float:
+        """Seconds for the verification: what the step map left over, and never into the bound of the whole run."""
+        most = min(MOST_VERIFICATION_S, MOST_VERIFICATION_REQUESTS / rate)
+        least = min(self.verification_s, max_s - elapsed_s - self.reference_s)
+        spare = self.total_s - elapsed_s - self.reference_s
+        return min(most, max(LEAST_WINDOW_S, least, spare))
+
     def opening_s(self, concurrency: int, pace: Pace) -> float:
         """How long the opening burst of N prompts may take before a level is given up."""
         return 5.0 + 5 * concurrency * pace.prefill_s
@@ -58,7 +69,7 @@ def plan_levels(
 ) -> Plan:
     """Share what is left of the time among reference, step map, simulation and verification.
 
-    A level fits when its opening burst takes no longer than its window, and its requests fit into KV memory.
+    A level fits when its opening burst takes no longer than half its window, and its requests fit into KV memory.
     """
     target = TARGET_SHARE * max_s
     simulation = min(MOST_SIMULATION_S, SIMULATION_S_PER_OUTPUT_TOKEN * workload.mean[1])
@@ -67,10 +78,11 @@ def plan_levels(
     ladder: tuple[int, ...] = (1,)
     for top in _doublings(most):
         longer = _with_midpoints(top)
-        if max(longer) * pace.prefill_s > _window(left, longer, pace):
+        if top * pace.prefill_s > OPENING_SHARE * _window(left, longer, pace):
             break
         ladder = longer
-    window = min(MOST_WINDOW_S, max(LEAST_WINDOW_S, _window(left, ladder, pace)))
+    most_s = min(MOST_WINDOW_S, MOST_WINDOW_REQUESTS * pace.request_s(workload))
+    window = max(LEAST_WINDOW_S, min(most_s, _window(left, ladder, pace)))
     return Plan(
         reference=min(REFERENCE_CONCURRENCY[device], ladder[-1]),
         ladder=ladder,

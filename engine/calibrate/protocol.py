@@ -174,10 +174,10 @@ class _Quick:
             return
         self.bench.say(f"step model within {100 * fit.mape:.1f} % of held-out levels; simulating open loop")
         search = Search(self.facts.scheduler, self.ask.workload, self.ask.slo, self.ask.seed, self.bench.checkpoint)
-        held_out = {level.level: level.model for level in fit.held_out}
-        self.measured.max_rate = found = max_rate(search, fit.model, held_out, self._saturation())
+        held_out = {level.level: level.model.ms for level in fit.held_out}
+        self.measured.max_rate = found = max_rate(search, fit.model.ms, held_out, self._saturation())
         if found.requests_per_s is not None:
-            self.measured.simultaneous = search.simultaneous(fit.model, found.requests_per_s)
+            self.measured.simultaneous = search.simultaneous(fit.model.ms, found.requests_per_s)
 
     def _saturation(self) -> float:
         """Requests per second of the fastest level."""
@@ -191,14 +191,15 @@ class _Quick:
             return
         rate = found.low or UNPLANNED_SHARE * self._saturation()
         level = self.bench.run(self._open_spec(rate), rate)
-        replayed = simulate(self.facts.scheduler, fit.model, level.spec, keep_steps=True)
+        replayed = simulate(self.facts.scheduler, fit.model.ms, level.spec, keep_steps=True)
         self.measured.predicted = replace(level, log=replayed)
 
     def _open_spec(self, rate: float) -> LevelSpec:
-        wanted = max(FEWEST_REQUESTS, round(rate * self.plan.verification_s))
+        seconds = self.plan.verification_within(rate, self.bench.elapsed_s, self.bench.max_s)
+        wanted = max(FEWEST_REQUESTS, round(rate * seconds))
         seed = 1000 * self.ask.seed
         load = OpenLoad.draw(self.ask.workload, wanted, seed)
-        in_time = sum(at / rate <= LONGEST_VERIFICATION * self.plan.verification_s for at in load.unit_arrivals)
+        in_time = sum(at / rate <= LONGEST_VERIFICATION * seconds for at in load.unit_arrivals)
         drain_s = DRAIN_REQUESTS * self.pace.request_s(self.ask.workload)
         return load.first(max(1, in_time)).level(
             f"L{len(self.measured.levels) + 1}", "verification", seed, rate, 0, drain_s
@@ -207,12 +208,14 @@ class _Quick:
     def reference_again(self) -> None:
         """The first level once more, the same requests: what changed in between is drift."""
         self._quiet(self._reference_spec("reference_again"))
-        before, after = (
-            min((level for level in self.measured.purpose(purpose) if level.usable), key=_disturbance, default=None)
-            for purpose in ("reference", "reference_again")
-        )
+        before, after = (self._undisturbed(purpose) for purpose in ("reference", "reference_again"))
         if before and after:
             self.measured.drift = slower(before.log, after.log)
+
+    def _undisturbed(self, purpose: str) -> MeasuredLevel | None:
+        """A reference during which nobody else used the CPU; another would pass a neighbour off as drift."""
+        levels = (level for level in self.measured.purpose(purpose) if level.usable and not level.contended)
+        return min(levels, key=_disturbance, default=None)
 
     def _reference_spec(self, purpose: str) -> LevelSpec:
         limit = self.plan.opening_s(self.plan.reference, self.pace)

@@ -14,8 +14,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.scheduler import Step
-
 TERMS = ("a_decode", "a_prefill", "b", "c", "d", "e")
 SLOPES = slice(2, None)
 FEWEST_LEVELS = 3  # one held out, two to draw a line through
@@ -54,10 +52,6 @@ class StepModel:
     def ms(self, decode: int, prefill: int, context: int, pairs: int) -> float:
         start = self.a_prefill if prefill else self.a_decode
         return start + self.b * decode + self.c * prefill + self.d * context + self.e * pairs
-
-    def __call__(self, step: Step) -> float:
-        """Milliseconds of a planned step: what the simulator's clock asks."""
-        return self.ms(len(step.decodes), step.prefill_tokens, step.decode_context, step.prefill_pairs)
 
     def of(self, row: StepWork) -> float:
         return self.ms(row.decode_sequences, row.prefill_tokens, row.decode_context, row.prefill_pairs)

@@ -90,7 +90,7 @@ def test_no_two_looks_differ_by_colour_alone_next_to_each_other() -> None:
     [
         (0, "usd", "$0"),
         (950, "usd", "$950"),
-        (-40_000, "usd", "-$40k"),
+        (-40_000, "usd", "\u2212$40k"),
         (2_500_000, "usd", "$2.5M"),
         (1e9, "count", "1B"),
         (1500, "count", "1.5k"),

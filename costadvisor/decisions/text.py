@@ -1,0 +1,46 @@
+"""An answer for a terminal: the sentence, then the options side by side."""
+
+from collections.abc import Sequence
+
+from costadvisor.common.money import UNKNOWN, amount_text
+from costadvisor.decisions.names import names_by_id
+from costadvisor.economics.case import Case
+from costadvisor.economics.evaluation import Evaluation, OptionResult, Spread
+
+HEADINGS = ("option", "USD a month", "p10 to p90", "total USD", "USD per M tokens", "cheapest in")
+
+
+def answer_text(evaluation: Evaluation, case: Case) -> str:
+    """The verdict's sentence, a line an option, and under each excluded one why."""
+    names, today = names_by_id(case), next(option.id for option in case.options if option.baseline)
+    names[today] += " (today)"
+    rows = [HEADINGS, *(_cells(row, names[row.id]) for row in evaluation.options)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = [evaluation.verdict.sentence, "", _aligned(HEADINGS, widths)]
+    for row, cells in zip(evaluation.options, rows[1:], strict=True):
+        lines += [_aligned(cells, widths), *(f"  excluded: {refusal.message}" for refusal in row.refusals)]
+    told = f"Medians of {evaluation.draws:,} draws; totals over {case.horizon_months} months, discounted."
+    return "\n".join([*lines, "", told])
+
+
+def _cells(row: OptionResult, name: str) -> tuple[str, ...]:
+    month = row.usd_per_month
+    return (
+        name,
+        _usd(month),
+        "" if month is None else f"{amount_text(month.p10, places=0)} to {amount_text(month.p90, places=0)}",
+        _usd(row.tco_usd),
+        UNKNOWN if row.usd_per_mtok is None else amount_text(row.usd_per_mtok, places=3),
+        "-" if not row.allowed or row.p_cheapest is None else f"{row.p_cheapest:.0%}",
+    )
+
+
+def _usd(spread: Spread | None) -> str:
+    return UNKNOWN if spread is None else amount_text(spread.p50, places=0)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Names to the left, figures to the right."""
+    name, *figures = cells
+    aligned = [name.ljust(widths[0]), *(text.rjust(width) for text, width in zip(figures, widths[1:], strict=True))]
+    return "  ".join(aligned).rstrip()

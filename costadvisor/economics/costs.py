@@ -1,0 +1,156 @@
+"""What a month costs, line by line. The same equations serve the exact point and the drawn samples (see `values`)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, Lengths, Prices, SelfHostOption
+from costadvisor.economics.demand import SECONDS_PER_HOUR
+from costadvisor.economics.errors import CaseError
+from costadvisor.economics.fleet import Week
+from costadvisor.economics.values import Values
+
+TOKENS_PER_MTOK = 1_000_000
+MONTHS_PER_YEAR = 12
+
+
+@dataclass(frozen=True)
+class Band:
+    """Requests priced alike: the whole workload, or those whose input falls into one long-context tier."""
+
+    request_share: Decimal
+    input_share: Decimal
+    input_usd_per_mtok: Any
+    cached_usd_per_mtok: Any
+    output_usd_per_mtok: Any
+
+
+@dataclass(frozen=True)
+class ApiMonth:
+    """USD of a month on an API; `batch_saving` and `reconciliation` may be negative."""
+
+    uncached_input: Any
+    cached_input: Any
+    output: Any
+    batch_saving: Any
+    requests: Any
+    reconciliation: Any
+
+    @property
+    def total(self) -> Any:
+        tokens = self.uncached_input + self.cached_input + self.output
+        return tokens + self.batch_saving + self.requests + self.reconciliation
+
+
+@dataclass(frozen=True)
+class FleetMonth:
+    """USD of a month on own replicas."""
+
+    rent: Any
+    cold_starts: Any
+    overhead: Any
+    people: Any
+    tools: Any
+
+    @property
+    def total(self) -> Any:
+        return self.rent + self.cold_starts + self.overhead + self.people + self.tools
+
+
+def resolved_prices(option: ApiOption) -> Prices:
+    """The option's prices; CaseError where they are still to be looked up."""
+    if option.prices is None:
+        path = f"/options/{option.id}/prices"
+        raise CaseError(path, "is missing", "give the prices, or resolve them from the catalog")
+    return option.prices
+
+
+def api_month(case: Case, option: ApiOption, values: Values) -> ApiMonth:
+    """`k [(uncached p_in + cached p_cached + out p_out)(1 - batchable discount) + requests p_request]`.
+
+    The cache discount touches cached input only, the batch discount only what may wait.
+    """
+    path = f"/options/{option.id}"
+    requests = values("/workload/requests_per_month")
+    inputs = requests * values("/workload/input_tokens/mean") / TOKENS_PER_MTOK
+    outputs = requests * values("/workload/output_tokens/mean") / TOKENS_PER_MTOK
+    cached = values("/workload/cached_input_share")
+    bands = _bands(case, option, values)
+
+    def over_bands(usd: Callable[[Band], Any]) -> Any:
+        return sum((usd(band) for band in bands[1:]), start=usd(bands[0]))
+
+    fresh_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * (1 - cached) * b.input_usd_per_mtok)
+    cached_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * cached * b.cached_usd_per_mtok)
+    output_usd = over_bands(lambda b: outputs * values.constant(b.request_share) * b.output_usd_per_mtok)
+    discount = values("/workload/batchable_share") * values(f"{path}/prices/batch_discount")
+    batch_saving = -(fresh_usd + cached_usd + output_usd) * discount
+    requests_usd = requests * values(f"{path}/prices/usd_per_request")
+    listed = fresh_usd + cached_usd + output_usd + batch_saving + requests_usd
+    reconciliation = listed * (values(f"{path}/reconciliation_factor") - 1)
+    return ApiMonth(fresh_usd, cached_usd, output_usd, batch_saving, requests_usd, reconciliation)
+
+
+def fleet_month(option: SelfHostOption, values: Values, replica_hours: Any, cold_start_hours: Any) -> FleetMonth:
+    """Replica-hours times the hourly price, idle hours paid; people and tools beside. Setup is not a month's cost."""
+    path = f"/options/{option.id}"
+    usd_per_hour = values(f"{path}/hardware/usd_per_hour")
+    rent, cold_starts = replica_hours * usd_per_hour, cold_start_hours * usd_per_hour
+    return FleetMonth(
+        rent=rent,
+        cold_starts=cold_starts,
+        overhead=(rent + cold_starts) * values(f"{path}/operations/overhead_share"),
+        people=values(f"{path}/operations/fte") * values(f"{path}/operations/usd_per_fte_year") / MONTHS_PER_YEAR,
+        tools=values(f"{path}/operations/usd_per_month"),
+    )
+
+
+def week_hours(case: Case, option: SelfHostOption, week: Week) -> tuple[Decimal, Decimal]:
+    """Replica-hours of a month of this week, and the hours paid while replicas start."""
+    weeks = case.hours_per_month / WEEK_HOURS
+    if option.scaling.policy == "fixed":
+        return int(week.replicas[0]) * case.hours_per_month, Decimal(0)
+    start_hours = option.scaling.cold_start_s / SECONDS_PER_HOUR
+    return int(week.replicas.sum()) * weeks, week.steps_up * weeks * start_hours
+
+
+def _bands(case: Case, option: ApiOption, values: Values) -> Sequence[Band]:
+    path, prices = f"/options/{option.id}/prices", resolved_prices(option)
+    starts = [tier.over_input_tokens for tier in prices.tiers]
+    (requests, inputs), *long = tier_shares(case.workload.input_tokens, starts)
+    base = Band(
+        requests,
+        inputs,
+        values(f"{path}/input_usd_per_mtok"),
+        values(f"{path}/cached_input_usd_per_mtok"),
+        values(f"{path}/output_usd_per_mtok"),
+    )
+    tiers = (
+        Band(
+            share,
+            tokens,
+            values.constant(tier.input_usd_per_mtok),
+            values.constant(tier.cached_input_usd_per_mtok or Decimal(0)),
+            values.constant(tier.output_usd_per_mtok),
+        )
+        for tier, (share, tokens) in zip(prices.tiers, long, strict=True)
+    )
+    return (base, *tiers)
+
+
+def tier_shares(lengths: Lengths, starts: Sequence[Decimal]) -> list[tuple[Decimal, Decimal]]:
+    """Shares of requests and of input tokens up to the first start and above each start.
+
+    By the distribution of input lengths where it is known, else the mean request decides for all.
+    """
+    lengths_known = [(part.tokens, part.share) for part in lengths.histogram]
+    parts = lengths_known or [(lengths.mean or Decimal(0), Decimal(1))]
+    total = sum((tokens * share for tokens, share in parts), Decimal(0))
+    requests = [Decimal(0)] * (len(starts) + 1)
+    inputs = [Decimal(0)] * (len(starts) + 1)
+    for tokens, share in parts:
+        tier = sum(start < tokens for start in starts)
+        requests[tier] += share
+        inputs[tier] += tokens * share / total
+    return list(zip(requests, inputs, strict=True))

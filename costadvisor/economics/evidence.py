@@ -1,0 +1,69 @@
+"""A letter on every number the answer rests on."""
+
+from collections.abc import Iterator
+
+from costadvisor.economics.capacity import resolved_capacity
+from costadvisor.economics.case import ApiOption, Case, Evidence, SelfHostOption
+from costadvisor.economics.evaluation import EvidenceRow
+
+UNSOURCED = "given in the case, or its default; no source"
+
+_OF_CASE = (
+    "/workload/requests_per_month",
+    "/workload/input_tokens",
+    "/workload/output_tokens",
+    "/workload/cached_input_share",
+    "/workload/batchable_share",
+    "/workload/hourly_shape",
+    "/workload/burstiness",
+    "/workload/growth_per_month",
+    "/drift/api_price_per_year",
+    "/drift/gpu_price_per_year",
+)
+_OF_KIND = {
+    "api": ("prices", "reconciliation_factor"),
+    "self_host": ("hardware/usd_per_hour", "capacity", "token_ratio", "operations"),
+}
+
+
+def evidence_of(case: Case, pointer: str) -> Evidence | None:
+    """What the case says of a number, or of the nearest part that holds it."""
+    while pointer:
+        if pointer in case.evidence:
+            return case.evidence[pointer]
+        pointer = pointer.rpartition("/")[0]
+    return None
+
+
+def evidence_rows(case: Case) -> tuple[EvidenceRow, ...]:
+    """In the order of the case; then what else the case has evidence for."""
+    rows = [*(_row(case, pointer) for pointer in _OF_CASE), *_option_rows(case)]
+    seen = {row.field for row in rows}
+    rows += [_row(case, pointer) for pointer in case.evidence if pointer not in seen]
+    return tuple(rows)
+
+
+def _option_rows(case: Case) -> Iterator[EvidenceRow]:
+    for option in case.options:
+        path = f"/options/{option.id}"
+        for field in _OF_KIND.get(option.kind, ()):
+            row = _row(case, f"{path}/{field}")
+            if field == "capacity" and isinstance(option, SelfHostOption):
+                row = row.model_copy(update=_graded(option, row))
+            yield row
+        if isinstance(option, ApiOption | SelfHostOption) and option.quality:
+            yield _row(case, f"{path}/quality")
+
+
+def _graded(option: SelfHostOption, row: EvidenceRow) -> dict[str, str]:
+    """A capacity carries its own grade, which sets its range; a record stands for a source."""
+    capacity = resolved_capacity(option)
+    source = f"record {capacity.record}" if capacity.record and row.source == UNSOURCED else row.source
+    return {"grade": capacity.grade, "source": source}
+
+
+def _row(case: Case, pointer: str) -> EvidenceRow:
+    known = evidence_of(case, pointer)
+    if known is None:
+        return EvidenceRow(field=pointer, grade="E", source=UNSOURCED, as_of=None)
+    return EvidenceRow(field=pointer, grade=known.grade, source=f"{known.basis}: {known.source}", as_of=known.as_of)

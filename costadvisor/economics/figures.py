@@ -1,0 +1,47 @@
+"""Numbers of the model as people read them."""
+
+from decimal import Decimal
+
+from costadvisor.common.money import money_in_prose, money_text
+from costadvisor.economics.case import ApiOption, CostedOption
+
+
+def exact(value: float) -> Decimal:
+    """A double as Decimal, less the noise of its last digits."""
+    return Decimal(f"{value:.15g}")
+
+
+def prose_usd(value: Decimal | float) -> str:
+    """Three significant digits: `$12,300`."""
+    return money_in_prose(exact(value) if isinstance(value, float) else value, "USD")
+
+
+def rate_usd(value: Decimal | float) -> str:
+    """A price: to the cent, or three significant digits below $1."""
+    amount = exact(value) if isinstance(value, float) else value
+    return money_text(amount, "USD") if abs(amount) >= 1 else money_in_prose(amount, "USD")
+
+
+def percent(share: float) -> str:
+    """`93 %`; what is not all or nothing is not rounded to it."""
+    if 0 < share < 1:
+        return f"{min(max(round(share * 100), 1), 99)} %"
+    return f"{share * 100:.0f} %"
+
+
+def plain(value: Decimal | int) -> str:
+    """All digits, thousands apart, no trailing zeros: `1,386,000,000`, `0.15`."""
+    number = Decimal(value)
+    return f"{number.normalize() + 0:,f}" if number == number.to_integral_value() else f"{number.normalize():,f}"
+
+
+def option_words(option: CostedOption) -> str:
+    """What an option is, for a sentence."""
+    if isinstance(option, ApiOption):
+        return f"{option.model} from {option.provider}"
+    return f"{option.model} on rented {option.hardware.gpu}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,66 @@
+"""Which allowed option is best, and how sure that is against the other group."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from costadvisor.economics.case import Case, CostedOption
+from costadvisor.economics.cashflow import Totals, option_totals
+from costadvisor.economics.demand import Floats
+from costadvisor.economics.values import Sample
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """`best` has the lowest expected TCO; `rivals` are the allowed options of the other group, cheapest first.
+
+    `confidence` is the share of draws in which `best` costs less than every rival; its siblings (the other options
+    of its own group) are no doubt about which group to choose, so they are left out.
+    """
+
+    best: CostedOption
+    siblings: tuple[CostedOption, ...]
+    rivals: tuple[CostedOption, ...]
+    confidence: float
+    p_cheapest: Mapping[str, float]
+
+
+def rank(allowed: tuple[CostedOption, ...], totals: Mapping[str, Totals]) -> Ranking | None:
+    """None where no option is allowed. A draw that needs more replicas than may be had is never the cheapest."""
+    if not allowed:
+        return None
+    ordered = sorted(allowed, key=lambda option: float(totals[option.id].tco_usd.mean()))
+    best, *others = ordered
+    siblings = tuple(option for option in others if _group(option) == _group(best))
+    rivals = tuple(option for option in others if _group(option) != _group(best))
+    own = _ranked_usd(totals[best.id])
+    lowest_rival = np.min([_ranked_usd(totals[rival.id]) for rival in rivals], axis=0) if rivals else np.inf
+    return Ranking(best, siblings, rivals, float(np.mean(own < lowest_rival)), _cheapest(ordered, totals))
+
+
+def group_difference(ranking: Ranking, sample: Sample) -> Floats:
+    """(draws,) TCO of the best option less the lowest TCO of its rivals, of which there must be one."""
+    lowest = np.min([option_totals(rival, sample).tco_usd for rival in ranking.rivals], axis=0)
+    difference: Floats = option_totals(ranking.best, sample).tco_usd - lowest
+    return difference
+
+
+def baseline_of(case: Case) -> str:
+    """The id of the option in use today."""
+    return next(option.id for option in case.options if option.baseline)
+
+
+def _group(option: CostedOption) -> str:
+    """Leaving the API is the question: everything with GPUs of one's own is the other group."""
+    return option.kind
+
+
+def _ranked_usd(totals: Totals) -> Floats:
+    return np.where(totals.feasible, totals.tco_usd, np.inf)
+
+
+def _cheapest(options: list[CostedOption], totals: Mapping[str, Totals]) -> dict[str, float]:
+    usd = np.array([_ranked_usd(totals[option.id]) for option in options])
+    winners = np.where(np.isfinite(usd.min(axis=0)), usd.argmin(axis=0), -1)
+    return {option.id: float(np.mean(winners == place)) for place, option in enumerate(options)}

@@ -1,0 +1,113 @@
+"""From the ranking to a verdict, and how it compares with the published rule of thumb."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.evaluation import AnswerKind, OptionResult, RuleOfThumb, Verdict, Zone
+from costadvisor.economics.figures import prose_usd
+from costadvisor.economics.ranking import Ranking, baseline_of
+from costadvisor.economics.wording import Findings, answer_sentence, doubt_sentence, reasons
+
+ENOUGH_CONFIDENCE = 0.8
+BELOW_USD, ABOVE_USD = Decimal(1_000), Decimal(10_000)
+API_ANSWERS = ("api", "open_model_host", "provisioned")
+GPU_ANSWERS = ("serverless_gpu", "rented_gpu", "owned_gpu", "hybrid")
+
+
+def verdict(found: Findings, ranking: Ranking | None) -> Verdict:
+    """By probability alone: less than 0.8 is not enough evidence."""
+    if ranking is None:
+        return _nothing_allowed(found)
+    doubtful = ranking.confidence < ENOUGH_CONFIDENCE
+    return Verdict(
+        choice="not_enough_evidence" if doubtful else _answer(ranking.best),
+        option=ranking.best.id,
+        confidence=ranking.confidence,
+        sentence=(doubt_sentence if doubtful else answer_sentence)(found, ranking),
+        reasons=reasons(found, ranking),
+        measure_next=(),
+    )
+
+
+def rule_of_thumb(found: Findings, choice: AnswerKind) -> RuleOfThumb:
+    """Below $1k a month of API spend self-hosting rarely pays, above $10k it often does."""
+    spend = _api_spend(found)
+    zone = _zone(spend) if spend is not None else None
+    fits: dict[Zone, tuple[str, ...]] = {"below": API_ANSWERS, "above": GPU_ANSWERS}
+    answered = zone is not None and choice not in ("not_enough_evidence", "no_option_allowed")
+    return RuleOfThumb(
+        api_usd_per_month=spend,
+        zone=zone,
+        floor_usd_per_month=min((_floor(found.case, option) for option in _fleets(found)), default=None),
+        agrees=(zone == "between" or choice in fits[zone]) if answered and zone else None,
+    )
+
+
+def _answer(option: CostedOption) -> AnswerKind:
+    if isinstance(option, ApiOption):
+        return "open_model_host" if option.open_weights else "api"
+    return "rented_gpu"
+
+
+def _api_spend(found: Findings) -> Decimal | None:
+    """Of the baseline where it is an API, else of the cheapest API."""
+    month = {id_: row.usd_per_month.point for id_, row in found.rows.items() if row.kind == "api" and row.usd_per_month}
+    return month.get(baseline_of(found.case), min(month.values(), default=None))
+
+
+def _zone(spend: Decimal) -> Zone:
+    if spend < BELOW_USD:
+        return "below"
+    return "above" if spend > ABOVE_USD else "between"
+
+
+def _fleets(found: Findings) -> Iterator[SelfHostOption]:
+    return (option for option in found.options.values() if isinstance(option, SelfHostOption))
+
+
+def _floor(case: Case, option: SelfHostOption) -> Decimal:
+    """What the smallest fleet costs before it serves anything: replicas x price x hours, and people."""
+    replicas = option.scaling.min_replicas + option.scaling.spare_replicas
+    people = option.operations.fte * option.operations.usd_per_fte_year / 12
+    return replicas * (option.hardware.usd_per_hour or Decimal(0)) * case.hours_per_month + people
+
+
+def _nothing_allowed(found: Findings) -> Verdict:
+    relaxations = sorted(_relaxations(found), key=lambda known: known[1])
+    outcomes = tuple(text for text, _ in relaxations)
+    hint = f" {outcomes[0]}" if outcomes else ""
+    return Verdict(
+        choice="no_option_allowed",
+        option=None,
+        confidence=None,
+        sentence=f"No option meets every constraint.{hint}",
+        reasons=outcomes,
+        measure_next=(),
+    )
+
+
+def _relaxations(found: Findings) -> Iterator[tuple[str, Decimal]]:
+    """For each smallest set of constraints that would free an option: the cheapest it frees, and its TCO."""
+    broken = {id_: frozenset(refusal.code for refusal in row.refusals) for id_, row in found.rows.items()}
+    today = found.rows[baseline_of(found.case)].tco_usd
+    for codes in sorted(set(broken.values()), key=sorted):
+        if any(other < codes for other in broken.values()):
+            continue
+        freed = [row for id_, row in found.rows.items() if broken[id_] <= codes and row.tco_usd]
+        if freed:
+            yield _relaxation(found, " and ".join(sorted(codes)), min(freed, key=_median), today.p50 if today else None)
+
+
+def _relaxation(found: Findings, codes: str, row: OptionResult, today: Decimal | None) -> tuple[str, Decimal]:
+    total = _median(row)
+    text = f"Relaxing {codes} allows {row.id} at about {prose_usd(total)} over {found.horizon}"
+    baseline = baseline_of(found.case)
+    if today is not None and row.id != baseline:
+        saved = today - total
+        text += f", {prose_usd(abs(saved))} {'less' if saved >= 0 else 'more'} than {baseline} today"
+    return f"{text}.", total
+
+
+def _median(row: OptionResult) -> Decimal:
+    return row.tco_usd.p50 if row.tco_usd else Decimal("Infinity")

@@ -1,0 +1,49 @@
+"""`manage.py advise CASE.json [--json OUT.json] [--pdf OUT.pdf]`: the answer to a case, with no database or login."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from costadvisor.decisions.advise import advise
+from costadvisor.decisions.text import answer_text
+from costadvisor.economics import CaseError
+from costadvisor.reports.pdf import PdfUnavailableError, recommendation_pdf
+
+REFUSED = 2
+
+
+class Command(BaseCommand):
+    """Exits 0 with an answer, "not enough evidence" included, and 2 for a case it refuses."""
+
+    help = "Decide a case: keep paying the API, or serve the model yourselves?"
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("case", metavar="CASE.json", type=Path, help="the case (docs/case.schema.json)")
+        parser.add_argument("--json", metavar="OUT.json", type=Path, help="write the whole evaluation here")
+        parser.add_argument("--pdf", metavar="OUT.pdf", type=Path, help="write the recommendation to sign here")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            advice = advise(options["case"])
+            # made before anything is written, so that a refusal leaves nothing half-done
+            pdf = recommendation_pdf(advice.evaluation, advice.case) if options["pdf"] else b""
+            _write(options["json"], advice.evaluation.to_json() + b"\n")
+            _write(options["pdf"], pdf)
+        except (CaseError, PdfUnavailableError) as error:
+            self.stderr.write(str(error))
+            raise SystemExit(REFUSED) from None
+        self.stdout.write(answer_text(advice.evaluation, advice.case))
+
+
+def _write(file: Path | None, content: bytes) -> None:
+    if file is None:
+        return
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise CaseError(
+            str(file), f"can't be written ({error.strerror})", "give a file in a folder that is there"
+        ) from None

@@ -1,0 +1,19 @@
+"""A simulated server whose step time is known, so that what a calibration finds can be compared with the truth."""
+
+import pytest
+
+from engine.calibrate.step_model import StepModel
+from engine.config import SchedulerConfig
+
+TRUTH = StepModel(a_decode=20.0, a_prefill=26.0, b=1.5, c=0.12, d=0.002, e=0.00002)
+LIMITS = SchedulerConfig(max_batch=32, token_budget=512, block_size=16, num_blocks=4096, max_model_len=4096)
+
+
+@pytest.fixture
+def truth() -> StepModel:
+    return TRUTH
+
+
+@pytest.fixture
+def limits() -> SchedulerConfig:
+    return LIMITS
