@@ -29,6 +29,7 @@ from costadvisor.calibration.services.leases import (
     job_requeue,
     job_stop,
     job_succeed,
+    job_unsend,
 )
 from costadvisor.calibration.services.records import raw_file_keep, record_read_of_job
 from costadvisor.calibration.supervisor import Ended, Limits, StopReason, supervise
@@ -37,7 +38,6 @@ from engine.calibrate.record import Record
 
 ENGINE_REFUSED, ENGINE_STOPPED = 2, 3
 OVERRUN_S = 60  # the engine keeps its time limit between steps; this much later it is overdue
-GRACE_S = 20
 # The engine gets no secrets: neither ours (database, broker, key) nor those of other programs.
 PASSED_ON = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV", "XDG_CACHE_HOME"}
 PASSED_ON_PREFIXES = ("CUDA_", "LC_", "MKL_", "NVIDIA_", "OMP_", "TORCH_", "TRITON_")
@@ -48,6 +48,9 @@ shutting_down = threading.Event()
 
 def attempt_run(*, job_id: int, attempt: int, worker_id: str) -> bool:
     """Runs the attempt to its end. False: it was not to be run (a duplicate message, or a job cancelled meanwhile)."""
+    if shutting_down.is_set():  # a worker that was told to end still takes one message
+        job_unsend(job_id=job_id)
+        return False
     lease = job_claim(job_id=job_id, attempt=attempt, worker_id=worker_id, now=timezone.now())
     if lease is None:
         return False
@@ -73,7 +76,7 @@ def _measure(lease: Lease, folder: Path) -> None:
         _command(job, model, folder),
         folder=settings.BASE_DIR,
         environment=_environment(),
-        limits=Limits(deadline_s=job.longest_seconds + OVERRUN_S, grace_s=GRACE_S),
+        limits=Limits(deadline_s=job.longest_seconds + OVERRUN_S, grace_s=settings.CALIBRATION_GRACE_S),
         tick=_Heart(lease).tick,
     )
     _conclude(lease, ended, folder)

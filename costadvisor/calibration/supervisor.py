@@ -61,6 +61,7 @@ def supervise(
         stopped = _watch(child, limits, tick)
     finally:
         child.end()
+    tick(child.lines(wait_s=0))
     return Ended(child.returncode, stopped, child.last_words)
 
 
@@ -68,7 +69,7 @@ def _watch(child: "_Child", limits: Limits, tick: Tick) -> StopReason | None:
     stopped: StopReason | None = None
     stop_at = time.monotonic() + limits.deadline_s
     while child.runs():
-        reason = tick(child.lines())
+        reason = tick(child.lines(wait_s=LOOK_UP_EVERY_S))
         if reason is None and time.monotonic() >= stop_at:
             reason = StopReason.OVERDUE
         if stopped is None and reason is not None:
@@ -76,7 +77,6 @@ def _watch(child: "_Child", limits: Limits, tick: Tick) -> StopReason | None:
             child.ask_to_end()
         elif stopped is not None and time.monotonic() >= stop_at:
             break
-    tick(child.lines())
     return stopped
 
 
@@ -106,11 +106,11 @@ class _Child:
         # WNOWAIT leaves an ended child as it is: until it is waited for, nobody else can get its process group's id.
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
-    def lines(self) -> list[str]:
-        """The lines since the last call, waiting a moment for the first."""
+    def lines(self, *, wait_s: float) -> list[str]:
+        """The lines since the last call, waiting so long for the first."""
         found: list[str] = []
         with contextlib.suppress(queue.Empty):
-            found.append(self._lines.get(timeout=LOOK_UP_EVERY_S if self.runs() else 0))
+            found.append(self._lines.get(timeout=wait_s))
             while True:
                 found.append(self._lines.get_nowait())
         return found
@@ -120,7 +120,7 @@ class _Child:
         self._process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """Kills what is left of its process group, and waits for it."""
+        """Kills what is left of its process group, and waits for it and for its last lines."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of ended processes only
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

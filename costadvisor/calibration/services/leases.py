@@ -43,7 +43,7 @@ class Reaped:
 
     requeued: int = 0
     ended: int = 0
-    sent_again: int = 0
+    sent: int = 0
 
 
 def job_claim(*, job_id: int, attempt: int, worker_id: str, now: datetime) -> Lease | None:
@@ -87,9 +87,14 @@ def job_stop(*, lease: Lease, record: Record | None, now: datetime) -> bool:
     return _end(lease, now, record, {"state": JobState.CANCELLED})
 
 
+def job_unsend(*, job_id: int) -> None:
+    """A message that this worker took and cannot act on any more: the next pass of a reaper sends another."""
+    _row(job_id).filter(state=JobState.QUEUED).update(sent_at=None)
+
+
 @transaction.atomic
 def job_requeue(*, lease: Lease, now: datetime) -> bool:
-    """Gives a job back that this worker cannot go on with. False if the lease is lost."""
+    """Gives a job back that this worker cannot go on with, for a reaper to send. False if the lease is lost."""
     job = _held(lease).select_for_update().first()
     if job is None:
         return False
@@ -98,13 +103,13 @@ def job_requeue(*, lease: Lease, now: datetime) -> bool:
 
 
 def jobs_reap(*, now: datetime) -> Reaped:
-    """Takes jobs from workers that are gone, and sends the messages of jobs again that nobody took."""
+    """Takes jobs from workers that are gone, and sends messages for queued jobs that have none or that nobody took."""
     taken = [_reap(job_id, now) for job_id in _ids(Q(state=JobState.RUNNING, leased_until__lt=now))]
     states = [state for state in taken if state is not None]
     overdue = now - timedelta(seconds=settings.CALIBRATION_RESEND_S)
-    sent_again = sum(_send_again(job_id, overdue, now) for job_id in _ids(_unheard(overdue)))
+    sent = sum(_send_again(job_id, overdue, now) for job_id in _ids(_unheard(overdue)))
     requeued = states.count(JobState.QUEUED)
-    return Reaped(requeued, len(states) - requeued, sent_again)
+    return Reaped(requeued, len(states) - requeued, sent)
 
 
 @transaction.atomic
@@ -133,9 +138,8 @@ def _requeue_or_end(job: CalibrationJob, *, stopped_at: datetime, now: datetime)
         heartbeat_at=None,
         progress_json=None,
         queued_at=now,
-        sent_at=now,
+        sent_at=None,
     )
-    message_send_on_commit(job_id=job.pk, attempt=job.attempts + 1, device=job.device)
     return JobState.QUEUED
 
 
@@ -193,7 +197,7 @@ def _ids(condition: Q) -> list[int]:
 
 
 def _unheard(overdue: datetime) -> Q:
-    return Q(state=JobState.QUEUED, sent_at__lt=overdue)
+    return Q(state=JobState.QUEUED) & (Q(sent_at=None) | Q(sent_at__lt=overdue))
 
 
 def _lease_end(now: datetime) -> datetime:

@@ -26,6 +26,8 @@ def stopped(number: int, frame: object) -> None:
     sys.exit(3)
 
 
+with Path(record).with_name("runs").open("a") as runs:
+    runs.write(f"{behaviour}\n")
 signal.signal(signal.SIGTERM, stopped)
 say("load", 5)
 say("step_map", 40, output_tokens_per_s=250.5, seconds_left=9)

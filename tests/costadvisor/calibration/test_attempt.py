@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -162,15 +162,27 @@ def test_a_database_that_is_away_is_waited_for_as_long_as_the_lease(
     assert job.state == "running"  # until the reaper finds it
 
 
-def test_a_worker_that_is_shut_down_gives_the_job_back(job: CalibrationJob, behave: Behave) -> None:
-    behave("wait")
-    shutting_down.set()
-    try:
-        assert run(job)
-    finally:
-        shutting_down.clear()
-    assert (job.state, job.attempts) == ("queued", 1)
-    assert not CalibrationRecord.objects.exists()
+@pytest.fixture
+def shut_down_when_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tells this very process, as a worker, to end as soon as it starts an engine."""
+
+    def command(*_: Any) -> list[str]:
+        shutting_down.set()
+        return ["sleep", "60"]
+
+    monkeypatch.setattr("costadvisor.calibration.attempt._command", command)
+    yield
+    shutting_down.clear()
+
+
+def test_a_worker_that_is_shut_down_gives_the_job_back_and_takes_no_other(
+    job: CalibrationJob, shut_down_when_started: None
+) -> None:
+    assert run(job)
+    assert (job.state, job.attempts, job.sent_at) == ("queued", 1, None)
+    CalibrationJob.objects.update(sent_at=NOW)
+    assert not run(job, attempt=2)
+    assert (job.state, job.attempts, job.sent_at) == ("queued", 1, None)
 
 
 def test_an_error_of_ours_fails_the_job_and_is_raised(

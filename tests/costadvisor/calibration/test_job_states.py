@@ -24,6 +24,7 @@ from costadvisor.calibration.services.leases import (
     job_requeue,
     job_stop,
     job_succeed,
+    job_unsend,
     jobs_reap,
 )
 from costadvisor.common.refusal import Refusal
@@ -175,7 +176,7 @@ def test_only_the_holder_of_the_lease_is_heard(lease: Lease, make_record: MakeRe
 
 
 def test_a_lease_taken_away_does_not_come_back(lease: Lease, make_record: MakeRecord, sent: Sent) -> None:
-    assert jobs_reap(now=later(61)) == Reaped(requeued=1)
+    assert jobs_reap(now=later(61)) == Reaped(requeued=1, sent=1)
     second = claim(lease.job, attempt=2, now=later(62))
     assert second is not None
     assert job_heartbeat(lease=lease, progress=STARTING, now=later(63)) is Answer.LOST
@@ -209,7 +210,7 @@ class TestReaper:
     def test_a_worker_that_never_beat_is_missed_after_the_lease(self, lease: Lease, sent: Sent) -> None:
         assert lease.job.heartbeat_at is None
         assert jobs_reap(now=later(59)) == Reaped()
-        assert jobs_reap(now=later(61)) == Reaped(requeued=1)
+        assert jobs_reap(now=later(61)) == Reaped(requeued=1, sent=1)
         job = CalibrationJob.objects.get(pk=lease.job.pk)
         assert (job.state, job.attempts, job.lease_token) == ("queued", 1, None)
         assert job.seconds_used(later(500)) == 60  # to the end of the lease
@@ -254,7 +255,7 @@ class TestReaper:
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
             assert jobs_reap(now=later(299)) == Reaped()
-            assert jobs_reap(now=later(301)) == Reaped(sent_again=1)
+            assert jobs_reap(now=later(301)) == Reaped(sent=1)
             assert jobs_reap(now=later(302)) == Reaped()
         assert sent == [(queued.pk, 1, "cpu")]
 
@@ -264,3 +265,13 @@ class TestReaper:
         with django_capture_on_commit_callbacks(execute=True):
             jobs_reap(now=later(61))
         assert sent == [(lease.job.pk, 2, "cpu")]
+
+    def test_a_job_given_back_goes_out_with_the_next_pass(
+        self, lease: Lease, sent: Sent, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            job_requeue(lease=lease, now=later(5))
+            assert jobs_reap(now=later(6)) == Reaped(sent=1)
+            job_unsend(job_id=lease.job.pk)
+            assert jobs_reap(now=later(7)) == Reaped(sent=1)
+        assert sent == [(lease.job.pk, 2, "cpu")] * 2

@@ -42,7 +42,7 @@ def test_the_command_reaps_once(
     job_enqueue(job=job, actor=alice, now=long_ago)
     job_claim(job_id=job.pk, attempt=1, worker_id="gone", now=long_ago)
     call_command("reap_jobs")
-    assert capsys.readouterr().out == "requeued 1, ended 0, sent again 0\n"
+    assert capsys.readouterr().out == "requeued 1, ended 0, sent 1\n"
     job.refresh_from_db()
     assert job.state == "queued"
 

@@ -18,4 +18,4 @@ class Command(BaseCommand):
         if loop:
             reap_until(threading.Event())
         reaped = reap_once()
-        self.stdout.write(f"requeued {reaped.requeued}, ended {reaped.ended}, sent again {reaped.sent_again}")
+        self.stdout.write(f"requeued {reaped.requeued}, ended {reaped.ended}, sent {reaped.sent}")

@@ -1,0 +1,57 @@
+"""What people do in an installation, as one command: `operate.py start N | cancel JOB | claim BARRIER_FILE`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import django
+
+django.setup()
+
+from django.utils import timezone  # noqa: E402
+
+from costadvisor.accounts.models import Organization, User  # noqa: E402
+from costadvisor.accounts.services import organization_create, user_create  # noqa: E402
+from costadvisor.calibration.models import CalibrationJob, Device, JobState, Tier  # noqa: E402
+from costadvisor.calibration.services.jobs import JobSpec, job_cancel, job_create, job_enqueue  # noqa: E402
+from costadvisor.calibration.services.leases import job_claim  # noqa: E402
+from costadvisor.workloads.models import Workload  # noqa: E402
+from costadvisor.workloads.profile import Profile, assumed  # noqa: E402
+from costadvisor.workloads.services import workload_create  # noqa: E402
+
+
+def start(count: str) -> None:
+    """Queues jobs of the tiny model; prints their ids."""
+    alice = user_create(email="alice@example.com", password="correct horse 7")
+    acme = organization_create(name="Acme", admin=alice)
+    workload = chat(acme, alice)
+    spec = JobSpec(model_name="tiny", device=Device.CPU, tier=Tier.QUICK, max_minutes=0.2)
+    for _ in range(int(count)):
+        job = job_create(organization=acme, actor=alice, workload=workload, spec=spec)
+        job_enqueue(job=job, actor=alice, now=timezone.now())
+        print(job.pk)
+
+
+def chat(acme: Organization, alice: User) -> Workload:
+    profile = Profile(requests_per_month=assumed(1000.0), input_tokens=assumed(32.0), output_tokens=assumed(8.0))
+    return workload_create(organization=acme, actor=alice, name="Chat", profile=profile)
+
+
+def cancel(job_id: str) -> None:
+    job_cancel(job=CalibrationJob.objects.get(pk=job_id), actor=User.objects.get(), now=timezone.now())
+
+
+def claim(barrier: str) -> None:
+    """Claims every queued job as fast as it can, from the moment the file is there; prints the ids that it won."""
+    jobs = list(CalibrationJob.objects.filter(state=JobState.QUEUED).values_list("pk", flat=True))
+    print("ready", flush=True)
+    while not Path(barrier).exists():
+        time.sleep(0.001)
+    for job_id in jobs:
+        if job_claim(job_id=job_id, attempt=1, worker_id=f"claimer:{os.getpid()}", now=timezone.now()):
+            print(job_id)
+
+
+if __name__ == "__main__":
+    {"start": start, "cancel": cancel, "claim": claim}[sys.argv[1]](sys.argv[2])
