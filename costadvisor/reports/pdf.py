@@ -14,11 +14,11 @@ from django.template.loader import render_to_string
 
 from costadvisor.charts.chart import Chart
 from costadvisor.charts.svg import svg
+from costadvisor.decisions.assumptions import assumptions, assumptions_csv
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
+from costadvisor.decisions.content import content_of
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation
-from costadvisor.reports.assumptions import assumptions, assumptions_csv
-from costadvisor.reports.content import content_of
 
 TEMPLATE = "reports/recommendation.html"
 

@@ -13,8 +13,8 @@ from pypdf import PdfReader
 from costadvisor.decisions.advise import Advice, advise
 from costadvisor.decisions.resolve import case_resolve
 from costadvisor.economics import case_bytes, evaluate, parse_case
-from costadvisor.reports.assumptions import assumptions, assumptions_csv
-from costadvisor.reports.content import content_of, percent
+from costadvisor.decisions.assumptions import assumptions, assumptions_csv
+from costadvisor.decisions.content import content_of, percent
 from costadvisor.reports.pdf import recommendation_pdf
 
 DEMO = Path("fixtures/demo/case.json")
