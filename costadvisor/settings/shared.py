@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "costadvisor.spend",
     "costadvisor.workloads",
     "costadvisor.calibration",
+    "costadvisor.decisions",
     "costadvisor.reports",
     "costadvisor.home",
 ]
