@@ -33,6 +33,7 @@ STYLE: Any = {
     "hatch.linewidth": 0.6,
 }
 GREY = "#555555"
+LONGEST_IN_THREE = 28
 DASHES = {"solid": "-", "dash": (0, (6, 2)), "dot": (0, (1.5, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
 
 
@@ -46,11 +47,18 @@ def svg(chart: Chart, *, width_mm: float = 174, height_mm: float = 78) -> str:
             _draw_ranges(axes, chart)
         else:
             _draw_lines(axes, chart)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, handlelength=3.5)
+        _draw_legend(figure, axes)
         page = StringIO()
         figure.savefig(page, format="svg", metadata={"Title": chart.sentence, "Date": None, "Creator": None})
     drawn = page.getvalue()
     return drawn[drawn.index("<svg") :]
+
+
+def _draw_legend(figure: Figure, axes: Axes) -> None:
+    """Under the plot, in as many columns as the longest name leaves room for."""
+    names = axes.get_legend_handles_labels()[1]
+    columns = 3 if max(map(len, names), default=0) <= LONGEST_IN_THREE else 2
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, handlelength=3.5)
 
 
 def _draw_lines(axes: Axes, chart: LineChart) -> None:

@@ -67,7 +67,7 @@ def _assumption(
     impact: str,
     evidence: tuple[EvidenceRow, ...],
 ) -> Assumption:
-    low, mode, high = (f"{bound:.6g}" for bound in bounds) if bounds else ("", "", "")
+    low, mode, high = map(_short, bounds) if bounds else ("", "", "")
     known = next((row for row in evidence if f"{pointer}/".startswith(f"{row.field}/")), None)
     return Assumption(
         pointer=pointer,
@@ -92,6 +92,10 @@ def _impact(swing: float, largest: float) -> str:
     if not largest or swing < 0.1 * largest:
         return "low"
     return "high" if swing >= 0.5 * largest else "medium"
+
+
+def _short(bound: float) -> str:
+    return f"{bound:.0f}" if abs(bound) >= 1000 else f"{bound:.4g}"
 
 
 def _text(value: Any) -> str:

@@ -30,7 +30,7 @@ def cost_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
 
     The x axis is what today's option would cost, as in the evaluation's break-even intervals.
     """
-    names, today = names_by_id(case), next(option for option in case.options if option.baseline)
+    names, today = _marked_names(evaluation, case), next(option for option in case.options if option.baseline)
     today_usd = month_usd(case, today, 1.0)
     if not today_usd:
         return None
@@ -68,10 +68,10 @@ def month_usd(case: Case, option: Option, volume: float) -> float | None:
     return None
 
 
-def week_chart(case: Case) -> LineChart | None:
-    """Demand by hour and what each fleet could serve inside the objective; None without a fleet."""
-    names = names_by_id(case)
-    fleets = [option for option in case.options if isinstance(option, SelfHostOption)]
+def week_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
+    """Demand by hour and what each allowed fleet could serve inside the objective; None without a fleet."""
+    names, allowed = names_by_id(case), _allowed(evaluation)
+    fleets = [option for option in case.options if isinstance(option, SelfHostOption) and option.id in allowed]
     weeks = {option.id: week for option in fleets if (week := planned_week(case, option)) is not None}
     if not weeks:
         return None
@@ -156,8 +156,24 @@ def _cheaper_spans(evaluation: Evaluation, names: Mapping[str, str], today: str)
     return tuple(Span(start, end, label) for (start, end), label in zip(shown, labels, strict=False))
 
 
+def allowed_break_evens(evaluation: Evaluation) -> tuple[BreakEven, ...]:
+    """Where an option costs less matters only if it may be chosen."""
+    allowed = _allowed(evaluation)
+    return tuple(row for row in evaluation.break_even if row.option in allowed)
+
+
 def _month_1(evaluation: Evaluation) -> list[BreakEven]:
-    return [row for row in evaluation.break_even if row.basis == "month_1"]
+    return [row for row in allowed_break_evens(evaluation) if row.basis == "month_1"]
+
+
+def _allowed(evaluation: Evaluation) -> set[str]:
+    return {row.id for row in evaluation.options if row.allowed}
+
+
+def _marked_names(evaluation: Evaluation, case: Case) -> dict[str, str]:
+    """An excluded option keeps its line, and says so."""
+    allowed = _allowed(evaluation)
+    return {id_: name if id_ in allowed else f"{name} (excluded)" for id_, name in names_by_id(case).items()}
 
 
 def _cost_sentence(evaluation: Evaluation, names: Mapping[str, str], today: str, today_usd: float) -> str:

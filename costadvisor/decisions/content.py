@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
+from costadvisor.decisions.charts import allowed_break_evens
 from costadvisor.decisions.names import input_name, input_text, kind_name, names_by_id
+from costadvisor.decisions.text import percent
 from costadvisor.economics.case import Case, Option
 from costadvisor.economics.evaluation import (
     Evaluation,
@@ -143,7 +145,7 @@ def content_of(evaluation: Evaluation, case: Case) -> Content:
         horizon=f"{case.horizon_months} months",
         options=tuple(_option_row(row, options[row.id], names) for row in evaluation.options),
         bills=tuple(_bill(row, names[row.id]) for row in evaluation.options if row.lines),
-        break_even=tuple(BreakEvenRow(names[row.option], row.message) for row in evaluation.break_even),
+        break_even=tuple(BreakEvenRow(names[row.option], row.message) for row in allowed_break_evens(evaluation)),
         sensitivity=tuple(_sensitivity(row, names) for row in evaluation.sensitivity),
         evpi=f"Knowing everything before deciding is worth {_prose(information.evpi_usd)}." if information else "",
         information=tuple(_information(row, names) for row in information.inputs) if information else (),
@@ -263,15 +265,6 @@ def _information(row: InputValue, names: Mapping[str, str]) -> InformationRow:
         error=amount_text(row.standard_error_usd, places=0),
         cost=amount_text(row.cost_to_learn_usd, places=0) if row.learnable else "can't be learned",
     )
-
-
-def percent(share: float) -> str:
-    """Whole percent. A share of draws is never certain, however many agree."""
-    if share >= 0.995:
-        return "over 99\u00a0%"
-    if share < 0.005:
-        return "under 1\u00a0%"
-    return f"{share:.0%}".replace("%", "\u00a0%")
 
 
 def _prose(amount: Decimal) -> str:

@@ -1,4 +1,4 @@
-"""An answer for a terminal: the sentence, then the options side by side."""
+"""An answer for a terminal: the sentence, then the options side by side. A share of draws in words."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,15 @@ def answer_text(evaluation: Evaluation, case: Case) -> str:
     return "\n".join([*lines, "", told])
 
 
+def percent(share: float) -> str:
+    """Whole percent. A share of draws is never certain, however many agree."""
+    if share >= 0.995:
+        return "over 99\u00a0%"
+    if share < 0.005:
+        return "under 1\u00a0%"
+    return f"{share:.0%}".replace("%", "\u00a0%")
+
+
 def _cells(row: OptionResult, name: str) -> tuple[str, ...]:
     month = row.usd_per_month
     return (
@@ -31,7 +40,7 @@ def _cells(row: OptionResult, name: str) -> tuple[str, ...]:
         "" if month is None else f"{amount_text(month.p10, places=0)} to {amount_text(month.p90, places=0)}",
         _usd(row.tco_usd),
         UNKNOWN if row.usd_per_mtok is None else amount_text(row.usd_per_mtok, places=3),
-        "-" if not row.allowed or row.p_cheapest is None else f"{row.p_cheapest:.0%}",
+        "-" if not row.allowed or row.p_cheapest is None else percent(row.p_cheapest),
     )
 
 

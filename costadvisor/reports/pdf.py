@@ -1,14 +1,13 @@
 """A recommendation on paper: tagged PDF/UA-1 with the case and its assumptions attached.
 
-The same evaluation and case give the same bytes: no clock, no random id, shipped fonts. Nothing is fetched: charts
-stand in the page as SVG and the style sheet is part of it.
+The same evaluation and case give the same bytes: no clock, no random id, shipped fonts. No address is fetched: charts
+stand in the page as SVG, the style sheet is part of it, and only the shipped fonts have a name that is answered.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
 
 from django.template.loader import render_to_string
 
@@ -19,6 +18,7 @@ from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_cha
 from costadvisor.decisions.content import content_of
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation
+from costadvisor.reports.fonts import SCHEME, ShippedFonts
 
 TEMPLATE = "reports/recommendation.html"
 
@@ -49,7 +49,7 @@ def recommendation_pdf(evaluation: Evaluation, case: Case) -> bytes:
 def _charts(evaluation: Evaluation, case: Case) -> dict[str, Drawn | None]:
     return {
         "cost": _drawn(cost_chart(evaluation, case), height_mm=74),
-        "week": _drawn(week_chart(case), height_mm=54),
+        "week": _drawn(week_chart(evaluation, case), height_mm=54),
         "sensitivity": _drawn(sensitivity_chart(evaluation, case), height_mm=88),
     }
 
@@ -68,17 +68,14 @@ def _pdf(page: str, attached: Mapping[str, str], *, as_of: date) -> bytes:
             f"a PDF needs Pango, which is missing here ({error}); install it (Debian: libpango-1.0-0 libpangoft2-1.0-0)"
         ) from None
 
-    class NoFetching(URLFetcher):  # type: ignore[misc]
-        def fetch(self, url: str, headers: Any = None) -> Any:
-            raise ValueError(f"a report fetches nothing, and {url!r} was asked for")
-
-    fetcher = NoFetching()
+    shipped = URLFetcher(allowed_protocols=(SCHEME,), fail_on_errors=True)
+    shipped.add_handler(ShippedFonts())
     moment = datetime.combine(as_of, time(), UTC)
     files = [
-        Attachment(string=text, name=name, created=moment, modified=moment, url_fetcher=fetcher)
+        Attachment(string=text, name=name, created=moment, modified=moment, url_fetcher=shipped)
         for name, text in attached.items()
     ]
-    document = HTML(string=page, url_fetcher=fetcher)
+    document = HTML(string=page, url_fetcher=shipped)
     identifier = hashlib.sha256(page.encode()).digest()[:16]
     pdf: bytes = document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier, attachments=files)
     return pdf

@@ -40,7 +40,7 @@ def test_a_fleets_line_crosses_todays_where_the_break_even_lies(demo: Advice) ->
 
 
 def test_the_week_shows_demand_below_every_fleets_capacity(demo: Advice) -> None:
-    chart = week_chart(demo.case)
+    chart = week_chart(demo.evaluation, demo.case)
     assert chart is not None
     demand, *fleets = chart.series
     assert len(fleets) == 2
@@ -60,7 +60,7 @@ def test_the_tornado_is_widest_first_and_names_what_it_moves(demo: Advice) -> No
 def test_every_chart_can_be_drawn_for_a_page_and_for_print(demo: Advice) -> None:
     for chart in (
         cost_chart(demo.evaluation, demo.case),
-        week_chart(demo.case),
+        week_chart(demo.evaluation, demo.case),
         sensitivity_chart(demo.evaluation, demo.case),
     ):
         assert chart is not None

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -11,10 +13,11 @@ import pytest
 from pypdf import PdfReader
 
 from costadvisor.decisions.advise import Advice, advise
-from costadvisor.decisions.resolve import case_resolve
-from costadvisor.economics import case_bytes, evaluate, parse_case
 from costadvisor.decisions.assumptions import assumptions, assumptions_csv
-from costadvisor.decisions.content import content_of, percent
+from costadvisor.decisions.content import content_of
+from costadvisor.decisions.resolve import case_resolve
+from costadvisor.decisions.text import percent
+from costadvisor.economics import case_bytes, evaluate, parse_case
 from costadvisor.reports.pdf import recommendation_pdf
 
 DEMO = Path("fixtures/demo/case.json")
@@ -57,6 +60,16 @@ def test_every_figure_on_paper_is_the_evaluations(demo: Advice, pdf: bytes) -> N
 def test_the_same_case_prints_the_same_bytes(demo: Advice, pdf: bytes) -> None:
     again = advise(DEMO)
     assert recommendation_pdf(again.evaluation, again.case) == pdf
+
+
+def test_a_machine_without_fonts_prints_the_same_bytes(pdf: bytes, tmp_path: Path) -> None:
+    (tmp_path / "fonts.conf").write_text(f"<fontconfig><cachedir>{tmp_path}</cachedir></fontconfig>")
+    out = tmp_path / "out.pdf"
+    subprocess.run(
+        [sys.executable, "manage.py", "advise", str(DEMO), "--pdf", str(out)],
+        env={"FONTCONFIG_FILE": str(tmp_path / "fonts.conf")}, check=True, capture_output=True,
+    )  # fmt: skip
+    assert out.read_bytes() == pdf
 
 
 def test_it_is_tagged_for_readers_who_cannot_see_it(demo: Advice, pdf: bytes) -> None:
