@@ -33,15 +33,43 @@ class Drawn:
     sentence: str
 
 
-def recommendation_pdf(evaluation: Evaluation, case: Case) -> bytes:
-    """The document of an evaluation and the resolved case it answers.
+@dataclass(frozen=True)
+class Signature:
+    """A line of the box to sign; empty where nobody has signed yet."""
+
+    step: str
+    name: str = ""
+    day: str = ""
+    how: str = ""
+
+
+UNSIGNED = (Signature("Prepared by"), Signature("Reviewed by"), Signature("Approved by"))
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Which version it is and how far it got; `notice` says that it no longer stands."""
+
+    version: int
+    state: str
+    notice: str = ""
+    signatures: tuple[Signature, ...] = UNSIGNED
+
+
+def recommendation_pdf(evaluation: Evaluation, case: Case, *, issue: Issue | None = None) -> bytes:
+    """The document of an evaluation and the resolved case it answers; `issue` is None on the command line.
 
     Raises PdfUnavailableError in one clear line where Pango, which WeasyPrint needs, is missing.
     """
     rows = assumptions(evaluation, case)
-    page = render_to_string(
-        TEMPLATE, {"content": content_of(evaluation, case), "charts": _charts(evaluation, case), "assumptions": rows}
-    )
+    context = {
+        "content": content_of(evaluation, case),
+        "charts": _charts(evaluation, case),
+        "assumptions": rows,
+        "issue": issue,
+        "signatures": issue.signatures if issue else UNSIGNED,
+    }
+    page = render_to_string(TEMPLATE, context)
     attached = {"case.json": case_bytes(case).decode(), "assumptions.csv": assumptions_csv(rows)}
     return _pdf(page, attached, as_of=case.as_of)
 
