@@ -27,6 +27,7 @@ ROOMS = (
     Room("Home", "home:organization"),
     Room("Spend", "spend:overview"),
     Room("Workloads", "workloads:index"),
+    Room("Decisions", "decisions:index"),
 )
 STEPS = (
     Step("Bring your bill", "Drop a usage export, or type one monthly figure.", "spend:upload", "Bring a bill"),
@@ -37,5 +38,10 @@ STEPS = (
         "Describe a workload",
     ),
     Step("Measure or pick a measurement", "What one replica sustains at your own lengths.", None),
-    Step("Decide", "Keep the API, or serve it yourselves: with ranges, reasons and a page to sign.", None),
+    Step(
+        "Decide",
+        "Keep the API, or serve it yourselves: with ranges, reasons and a page to sign.",
+        "decisions:create",
+        "Compare options",
+    ),
 )

@@ -9,8 +9,9 @@ from django.views.decorators.http import require_GET
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import User
 from costadvisor.accounts.selectors import membership_list
+from costadvisor.decisions.selectors import decision_list, recommendation_standing
 from costadvisor.home.navigation import STEPS
-from costadvisor.home.standing import standing
+from costadvisor.home.standing import answered, standing
 from costadvisor.spend.overview import spend_grid
 from costadvisor.spend.selectors import usage_months
 from costadvisor.workloads.selectors import workload_list
@@ -31,12 +32,16 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     usage = usage_months(organization=membership.organization)
     grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
-    done = (grid is not None, bool(workloads))
+    decided = decision_list(organization=membership.organization).exists()
+    done = (grid is not None, bool(workloads), False, decided)
     context = {
         "membership": membership,
         "grid": grid,
         "standing": standing(usage),
         "workloads": workloads,
+        "answers": [
+            answered(version, membership) for version in recommendation_standing(organization=membership.organization)
+        ],
         "steps": [(step, done[number] if number < len(done) else False) for number, step in enumerate(STEPS)],
     }
     return render(request, "home/organization.html", context)
