@@ -11,13 +11,14 @@ from typing import Any
 from costadvisor.common.money import money_in_prose
 from costadvisor.decisions import candidates
 from costadvisor.decisions.candidates import Candidate
+from costadvisor.decisions.capacity import PUBLISHED, STORED
 from costadvisor.decisions.names import option_name
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.written import with_option
 from costadvisor.economics import Case, CaseError, parse_case
 from costadvisor.economics.capacity import planning_requests_per_s
 from costadvisor.economics.case import ApiOption, SelfHostOption
-from costadvisor.economics.costs import api_month
+from costadvisor.economics.costs import api_month, resolved_prices
 from costadvisor.economics.values import Exact
 from engine.calibrate.record import Record
 
@@ -35,6 +36,15 @@ class Proposal:
     note: str
     usd_per_request: Decimal
     suggested: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What to list it under."""
+        if self.candidate.key.startswith(PUBLISHED):
+            return "Self-hosted on rented GPUs, by a published measurement"
+        if self.candidate.key.startswith(STORED):
+            return "Self-hosted, by your own calibration"
+        return "Hosts of open models"
 
 
 def proposals(case: Json, *, records: Iterable[Record]) -> list[Proposal]:
@@ -64,10 +74,15 @@ def _proposed(case: Json, found: Iterable[Candidate], stored: Records) -> Iterat
 
 
 def _hosted(case: Case, option: ApiOption, candidate: Candidate) -> Proposal:
-    prices = option.prices
-    note = f"${prices.input_usd_per_mtok:f} in and ${prices.output_usd_per_mtok:f} out per M tokens" if prices else ""
+    prices = resolved_prices(option)
+    note = f"{_rate(prices.input_usd_per_mtok)} in, {_rate(prices.output_usd_per_mtok)} out per M tokens"
     usd_per_request = api_month(case, option, Exact(case)).total / case.workload.requests_per_month
-    return Proposal(candidate, f"{option_name(option)}", note, usd_per_request)
+    return Proposal(candidate, option_name(option), note, usd_per_request)
+
+
+def _rate(usd: Decimal) -> str:
+    """To the cent at least, and as exactly as it is listed."""
+    return f"${max(usd, usd.quantize(Decimal('0.01')), key=lambda amount: -int(amount.as_tuple().exponent)):f}"
 
 
 def _rented(case: Case, option: SelfHostOption, candidate: Candidate) -> Proposal:

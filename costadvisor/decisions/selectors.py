@@ -14,7 +14,7 @@ from costadvisor.calibration.selectors import record_list
 from costadvisor.catalog.snapshot import snapshot
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.answers import Answer, answer
-from costadvisor.decisions.models import UNFINISHED, Decision, Recommendation
+from costadvisor.decisions.models import UNFINISHED, Decision, Recommendation, State
 from costadvisor.decisions.proposals import Proposal, proposals
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.todays_api import Reconciliation, billed_models, reconcile
@@ -113,9 +113,10 @@ def recommendation_find(*, organization: Organization, decision_id: int, version
     return recommendation_list(organization=organization).filter(decision_id=decision_id, version=version).first()
 
 
-def recommendation_waiting(*, organization: Organization) -> QuerySet[Recommendation]:
-    """Versions that the next person should look at."""
-    return recommendation_list(organization=organization).filter(state__in=UNFINISHED)
+def recommendation_standing(*, organization: Organization) -> QuerySet[Recommendation]:
+    """Versions that hold or wait for a signature, newest first."""
+    standing = recommendation_list(organization=organization).filter(state__in=(*UNFINISHED, State.APPROVED))
+    return standing.order_by("-created_at")
 
 
 def recommendation_answer(*, recommendation: Recommendation) -> Answer:

@@ -32,7 +32,7 @@ class Reconciliation:
         return {
             "grade": "B",
             "basis": "billed",
-            "source": f"billed over list price, {months}: {billed} over {priced}",
+            "source": f"{billed} for what lists at {priced}, {months}",
             "as_of": (following(self.last) - timedelta(days=1)).isoformat(),
         }
 

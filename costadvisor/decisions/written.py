@@ -14,10 +14,11 @@ from django.utils.text import slugify
 
 from costadvisor.catalog.facts import QualityScore
 from costadvisor.economics.case import CASE_SCHEMA
-from costadvisor.workloads.profile import Profile
+from costadvisor.workloads.profile import DEFAULT, Profile
 
 Json = dict[str, Any]
 TODAY = "today"
+BILL = "bill: "  # how a profile's sources begin that come from the bill
 
 # Figures of a profile, by the pointer at which a case has them.
 _FIGURES = {
@@ -58,10 +59,10 @@ def case_written(*, name: str, as_of: date, parts: Json, profile: Profile, optio
 
 
 def with_option(case: Json, written: WrittenOption) -> Json:
-    """A copy with one option more, under an id made of its model and where it runs."""
+    """A copy with one option more, under a short id that says where it runs: sentences call it by that."""
     changed, option = deepcopy(case), written.option
     place = option["provider"] if option["kind"] == "api" else option["hardware"]["gpu"]
-    stem = slugify(f"{option['model'].rsplit('/', 1)[-1]} {place}".replace(".", "-"))[:56]
+    stem = slugify(place.replace(".", "-"))[:56]
     _append(changed, free_id(stem or "option", {known["id"] for known in case["options"]}), written)
     return changed
 
@@ -91,9 +92,9 @@ def workload_evidence(profile: Profile) -> Json:
 
 def figure_evidence(basis: str, source: str) -> Json:
     if basis == "assumed":
-        return entered(source)
-    if source.startswith("bill:"):
-        return {"grade": "B", "basis": "billed", "source": source}
+        return entered("our default" if source == DEFAULT else source)
+    if source.startswith(BILL):
+        return {"grade": "B", "basis": "billed", "source": source.removeprefix(BILL)}
     return {"grade": "A", "basis": "measured", "source": source}
 
 

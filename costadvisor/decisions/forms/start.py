@@ -14,6 +14,7 @@ from costadvisor.decisions.forms.fields import (
     own_prices,
     privacy_field,
 )
+from costadvisor.decisions.proposals import Proposal
 from costadvisor.decisions.selectors import Draft
 from costadvisor.decisions.written import WrittenOption
 from costadvisor.workloads.models import Workload
@@ -84,7 +85,7 @@ class CompareForm(QualityForm):
         self.proposals = {proposal.candidate.key: proposal for proposal in draft.proposals}
         self.fields["options"] = forms.MultipleChoiceField(
             label="Compare it with",
-            choices=[(key, f"{found.name}: {found.note}") for key, found in self.proposals.items()],
+            choices=_by_kind(draft.proposals),
             widget=forms.CheckboxSelectMultiple,
             required=False,
             initial=[key for key, found in self.proposals.items() if found.suggested],
@@ -102,3 +103,10 @@ class CompareForm(QualityForm):
     @property
     def chosen(self) -> list[WrittenOption]:
         return [self.proposals[key].candidate.written for key in self.cleaned_data["options"]]
+
+
+def _by_kind(found: Sequence[Proposal]) -> list[Any]:
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for proposal in found:
+        kinds.setdefault(proposal.kind, []).append((proposal.candidate.key, f"{proposal.name}: {proposal.note}"))
+    return list(kinds.items())

@@ -3,12 +3,37 @@
 
 function drawCharts(within) {
   for (const plot of within.querySelectorAll("[data-chart]")) {
-    const figure = JSON.parse(document.getElementById(plot.dataset.chart).textContent);
-    const narrow = plot.clientWidth < 600;
-    const layout = { ...figure.layout, height: narrow ? 380 : 440 };
-    Plotly.newPlot(plot, figure.data, layout, { responsive: true, displayModeBar: false });
+    const { data, layout } = JSON.parse(document.getElementById(plot.dataset.chart).textContent);
+    if (plot.clientWidth < 600) fitPhone(data, layout);
+    Plotly.newPlot(plot, data, { height: 400, ...layout }, { responsive: true, displayModeBar: false });
   }
 }
 
-document.addEventListener("DOMContentLoaded", () => drawCharts(document));
+// Long words break, and those inside the plot give way: the sentence and the table say them.
+function fitPhone(data, layout) {
+  layout.height = 460;
+  layout.legend.y = -0.4;
+  layout.xaxis.nticks = 4;
+  for (const axis of [layout.xaxis, layout.yaxis]) {
+    if (axis.title) axis.title.text = broken(axis.title.text, 32);
+  }
+  for (const shape of layout.shapes) delete shape.label;
+  if (layout.yaxis.type === "category") {
+    layout.yaxis.tickfont = { size: 10 };
+    for (const trace of data) {
+      trace.y = trace.y.map((name) => name && broken(name, 18));
+      trace.mode = trace.mode.replace("+text", "");
+    }
+  }
+}
+
+function broken(text, width) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    if (lines.at(-1) && (lines.at(-1) + word).length > width) lines.push(word);
+    else lines.push(`${lines.pop()} ${word}`.trim());
+  }
+  return lines.join("<br>");
+}
+
 document.addEventListener("htmx:load", (event) => drawCharts(event.detail.elt));
