@@ -6,17 +6,18 @@ The traffic is scaled with its mix and shape fixed, from $10 to $10M of API spen
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 
-from costadvisor.common.money import money_in_prose
 from costadvisor.economics.capacity import planning_requests_per_s
 from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, SelfHostOption
 from costadvisor.economics.cashflow import discount_factors
 from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month, week_hours
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
-from costadvisor.economics.fleet import planned_week, served_weights
+from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
+from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
 
@@ -28,7 +29,7 @@ MOST_INTERVALS = 20
 class Basis:
     """(months,) factors on volume and prices, discounted; one month for the running cost, or the whole horizon."""
 
-    name: str
+    name: Literal["month_1", "horizon"]
     volume: Floats
     api_price: Floats
     gpu_price: Floats
@@ -133,7 +134,7 @@ class _Comparison:
         return BreakEven(
             option=self.option.id,
             versus=self.api.id,
-            basis="month_1" if self.basis.name == "month_1" else "horizon",
+            basis=self.basis.name,
             never=never,
             always_from_api_usd_per_month=None if always_from is None else self._usd(always_from),
             intervals=tuple(intervals[:MOST_INTERVALS]),
@@ -143,14 +144,12 @@ class _Comparison:
     def _range(self) -> tuple[float, float, int | None]:
         """Volumes to look between, and the number of replicas that ends the range where it does."""
         lowest, highest = (usd / self.month_1_usd_per_request for usd in (LOWEST_API_USD, HIGHEST_API_USD))
-        limit = self.option.scaling.max_replicas
-        if limit is None:
-            return lowest, highest, None
+        limit = MOST_REPLICAS if self.option.scaling.max_replicas is None else self.option.scaling.max_replicas
         most = max(limit - self.option.scaling.spare_replicas, 0) / float(self.fleet.loads.max())
         return (lowest, most, limit) if most < highest else (lowest, highest, None)
 
     def _usd(self, volume: float) -> Decimal:
-        return Decimal(volume * self.month_1_usd_per_request)
+        return exact(volume * self.month_1_usd_per_request)
 
     def _interval(self, start: float, stop: float | None) -> Interval:
         workload = self.case.workload
@@ -173,13 +172,13 @@ class _Comparison:
             end = f"up to {limit:,} replicas" if limit else "$10 to $10M of API spend a month"
             return f"Not within {end}, by {what}."
         start = found.stretches[0][0]
-        spend = money_in_prose(self._usd(start), "USD")
+        spend = prose_usd(self._usd(start))
         text = f"Cheaper than {self.api.id} from {spend} of API spend a month ({self._replicas(start)}), by {what}"
         more = len(found.stretches) - 1
         if more:
             text += f"; {more} further {'stretch' if more == 1 else 'stretches'} above it with gaps between"
         if found.examined_to is not None:
-            text += f"; not examined above {money_in_prose(self._usd(found.examined_to), 'USD')}"
+            text += f"; not examined above {prose_usd(self._usd(found.examined_to))}"
         return text + "."
 
     def _replicas(self, volume: float) -> str:
@@ -187,11 +186,11 @@ class _Comparison:
         scale = volume / float(self.case.workload.requests_per_month)
         week = planned_week(self.case, self.option, volume=scale * (1 + 1e-6))
         most = int(week.replicas.max()) if week else 0
-        return f"{most:,} replica{'' if most == 1 else 's'}"
+        return count(most, "replica")
 
     def _prose_per_mtok(self, usd_per_request: float) -> str:
         """Over the horizon both sides are totals, so they are shown per token of a mean month."""
         workload = self.case.workload
         tokens = float((workload.input_tokens.mean or 0) + (workload.output_tokens.mean or 0))
         months = float(self.basis.volume @ self.basis.flat)
-        return money_in_prose(Decimal(usd_per_request / months / tokens * 1e6), "USD")
+        return rate_usd(usd_per_request / months / tokens * 1e6)

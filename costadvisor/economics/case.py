@@ -79,7 +79,7 @@ class Lengths(Part):
     `histogram` (of a trace) says which share of requests has about how many tokens; it decides long-context tiers.
     """
 
-    mean: Positive | None = None
+    mean: AtLeastOne | None = None
     trace: Name | None = None
     histogram: Annotated[tuple[LengthShare, ...], Field(max_length=1000)] = ()
     trace_sha256: Name | None = None
@@ -111,7 +111,7 @@ HourlyShape = Annotated[
 class Workload(Part):
     """The traffic. Shares are of input tokens (cached) and of requests (batchable: may wait 24 hours)."""
 
-    requests_per_month: Positive
+    requests_per_month: AtLeastOne
     input_tokens: Lengths
     output_tokens: Lengths
     cached_input_share: Share = Decimal(0)

@@ -126,7 +126,7 @@ def _sides(checked: Checked) -> list[str]:
         if known.basis != "month_1" or not isinstance(fleet, SelfHostOption) or not isinstance(api, ApiOption):
             continue
         starts = [stretch.from_requests_per_month for stretch in known.intervals]
-        if any(cost_gap(checked.case, fleet, api, start * (1 + 1e-6)) >= 0 for start in starts):
+        if any(cost_gap(checked.case, fleet, api, start * (1 + RELATIVE)) >= 0 for start in starts):
             problems.append(f"{known.option} against {known.versus}")
     return problems
 

@@ -13,6 +13,8 @@ from costadvisor.economics.values import Values
 
 TOKENS_PER_MTOK = 1_000_000
 MONTHS_PER_YEAR = 12
+# Beyond any API bill or fleet: a slip of units.
+MOST_USD = 10**12
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ class FleetMonth:
     @property
     def total(self) -> Any:
         return self.rent + self.cold_starts + self.overhead + self.people + self.tools
+
+
+def require_plausible(option_id: str, usd: Decimal | float) -> None:
+    """Raises CaseError for an option with a row or a total beyond any bill."""
+    if not -MOST_USD <= usd <= MOST_USD:
+        remedy = "check prices, units, growth, drift and their bounds"
+        raise CaseError(f"/options/{option_id}", f"comes to ${usd:.3g}, above $10^12", remedy)
 
 
 def resolved_prices(option: ApiOption) -> Prices:

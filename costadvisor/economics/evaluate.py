@@ -8,7 +8,7 @@ from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOp
 from costadvisor.economics.cashflow import Totals, option_totals
 from costadvisor.economics.checks import Checked, checks
 from costadvisor.economics.constraints import refusals
-from costadvisor.economics.costs import api_month
+from costadvisor.economics.costs import api_month, require_plausible
 from costadvisor.economics.evaluation import BreakEven, Evaluation
 from costadvisor.economics.evidence import evidence_rows
 from costadvisor.economics.inputs import uncertain_inputs
@@ -27,7 +27,7 @@ from costadvisor.economics.wording import Findings
 def evaluate(case: Case) -> Evaluation:
     """The answer to a resolved case.
 
-    Raises CaseError with the path of what is still to be resolved, or not costed by this version.
+    Raises CaseError with the path of what is still to be resolved, not costed by this version, or beyond any bill.
     """
     options = costed_options(case)
     refused = {option.id: refusals(case, option) for option in options}
@@ -63,11 +63,14 @@ def evaluate(case: Case) -> Evaluation:
 
 def _totals(case: Case, options: tuple[CostedOption, ...], sample: Sample) -> dict[str, Totals]:
     """Of every option with a cost: one without capacity inside the SLO has none."""
-    return {
+    totals = {
         option.id: option_totals(option, sample)
         for option in options
         if isinstance(option, ApiOption) or planning_requests_per_s(case, option) > 0
     }
+    for id_, costed in totals.items():
+        require_plausible(id_, float(costed.tco_undiscounted_usd.max()))
+    return totals
 
 
 def _break_evens(case: Case, options: tuple[CostedOption, ...]) -> Iterator[BreakEven]:

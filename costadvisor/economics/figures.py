@@ -13,12 +13,12 @@ def exact(value: float) -> Decimal:
 
 def prose_usd(value: Decimal | float) -> str:
     """Three significant digits: `$12,300`."""
-    return money_in_prose(exact(value) if isinstance(value, float) else value, "USD")
+    return money_in_prose(value if isinstance(value, Decimal) else exact(value), "USD")
 
 
 def rate_usd(value: Decimal | float) -> str:
     """A price: to the cent, or three significant digits below $1."""
-    amount = exact(value) if isinstance(value, float) else value
+    amount = value if isinstance(value, Decimal) else exact(value)
     return money_text(amount, "USD") if abs(amount) >= 1 else money_in_prose(amount, "USD")
 
 
@@ -33,6 +33,12 @@ def plain(value: Decimal | int) -> str:
     """All digits, thousands apart, no trailing zeros: `1,386,000,000`, `0.15`."""
     number = Decimal(value)
     return f"{number.normalize() + 0:,f}" if number == number.to_integral_value() else f"{number.normalize():,f}"
+
+
+def price(amount: Decimal) -> str:
+    """A price with all its digits, and at least cents: `$2.50`, `$0.075`."""
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    return f"${amount:,.{digits}f}"
 
 
 def option_words(option: CostedOption) -> str:

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from costadvisor.economics.capacity import planning_requests_per_s
 from costadvisor.economics.case import Case, SelfHostOption
 from costadvisor.economics.demand import Floats, batch_moved, requests_per_s, week_weights
+from costadvisor.economics.errors import CaseError
 
 # So that a demand which a fleet serves exactly, but for the last bits of a float, needs no further replica.
 TOLERANCE = 1e-9
+# A fleet beyond this is a slip of units.
+MOST_REPLICAS = 10_000_000
 
 
 def replicas_for(load: Floats, minimum: int, out: Floats | None = None) -> Floats:
@@ -47,13 +50,19 @@ def served_weights(case: Case) -> Floats:
 
 
 def planned_week(case: Case, option: SelfHostOption, *, volume: float = 1.0) -> Week | None:
-    """The fleet of a month with `volume` times the case's requests. None where no rate meets the SLO."""
+    """The fleet of a month with `volume` times the case's requests. None where no rate meets the SLO.
+
+    Raises CaseError for a fleet of more than ten million replicas.
+    """
     capacity = float(planning_requests_per_s(case, option))
     if capacity <= 0:
         return None
     scaling = option.scaling
     rates = requests_per_s(case.workload.requests_per_month, case) * volume * served_weights(case)
     needed = replicas_for(rates * (1 + float(scaling.headroom)) / capacity, scaling.min_replicas)
+    if needed.max() > MOST_REPLICAS:
+        problem = f"would take {float(needed.max()):.3g} replicas"
+        raise CaseError(f"/options/{option.id}/capacity", problem, "give the requests a second of one replica")
     if scaling.policy == "fixed":
         needed[:] = needed.max()
     return Week(rates, needed.astype(np.int64) + scaling.spare_replicas, capacity)

@@ -12,6 +12,7 @@ import numpy as np
 from costadvisor.economics.capacity import GRADE_BOUNDS, capacity_unit, resolved_capacity
 from costadvisor.economics.case import Case, SelfHostOption
 from costadvisor.economics.demand import Floats, week_weights
+from costadvisor.economics.evidence import evidence_of
 from costadvisor.economics.pointers import option_by_id, peak_pointer, pointed, uncertain_pointers
 
 Bounds = tuple[Decimal, Decimal, Decimal]
@@ -45,12 +46,12 @@ class Input:
 
 
 def uncertain_inputs(case: Case) -> tuple[Input, ...]:
-    """Every number that is drawn, in the order of the case; what is certain is left out."""
+    """Every number that is drawn, in the order of the case; what is certain by default is left out."""
     found = ((pointer, _bounds(case, pointer)) for pointer in uncertain_pointers(case))
     return tuple(
         Input(pointer, _stream(case, pointer), *(float(bound) for bound in bounds))
         for pointer, bounds in found
-        if bounds and bounds[0] < bounds[2]
+        if bounds and (bounds[0] < bounds[2] or pointer in case.uncertainty)
     )
 
 
@@ -81,7 +82,7 @@ def _around(value: Decimal, below: str, above: str) -> Bounds:
 
 def _volume(case: Case, value: Decimal) -> Bounds:
     """A month that was billed or measured is known to a tenth; an assumed one to a factor of two."""
-    evidence = case.evidence.get("/workload/requests_per_month")
+    evidence = evidence_of(case, "/workload/requests_per_month")
     known = evidence is not None and evidence.basis in WELL_KNOWN
     return _times(value, "0.9", "1", "1.1") if known else _times(value, "0.5", "1", "2")
 

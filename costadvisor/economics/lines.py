@@ -1,14 +1,17 @@
 """Month 1's running cost as rows, each with its own arithmetic. The rows sum to the point exactly."""
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from costadvisor.economics.case import ApiOption, Case, SelfHostOption
-from costadvisor.economics.costs import api_month, fleet_month, resolved_prices, week_hours
+from costadvisor.economics.costs import api_month, fleet_month, require_plausible, resolved_prices, week_hours
 from costadvisor.economics.evaluation import Line
-from costadvisor.economics.figures import count, plain
+from costadvisor.economics.figures import count, plain, price
 from costadvisor.economics.fleet import Week
 from costadvisor.economics.values import Exact
+
+# Thirds of a dollar have no last digit; cut here, any number of rows sums without rounding.
+FINEST_USD = Decimal("1e-12")
 
 
 def api_lines(case: Case, option: ApiOption) -> tuple[Line, ...]:
@@ -17,21 +20,21 @@ def api_lines(case: Case, option: ApiOption) -> tuple[Line, ...]:
     requests, cached = plain(workload.requests_per_month), workload.cached_input_share
     inputs = f"{requests} requests x {plain(workload.input_tokens.mean or 0)} tokens"
     outputs = f"{requests} requests x {plain(workload.output_tokens.mean or 0)} tokens"
+    uncached = f"{inputs} x (1 - {cached})" if cached else inputs
     tiers = ", long-context tiers above" if prices.tiers else ""
 
     def per_mtok(usd: Decimal | None) -> str:
-        return f"${plain(usd or 0)} per million{tiers}"
+        return f"{price(usd or Decimal(0))} per million{tiers}"
 
     rows = (
-        ("Input tokens", f"{inputs} x (1 - {cached}) x {per_mtok(prices.input_usd_per_mtok)}", month.uncached_input),
+        ("Input tokens", f"{uncached} x {per_mtok(prices.input_usd_per_mtok)}", month.uncached_input),
         ("Cached input", f"{inputs} x {cached} x {per_mtok(prices.cached_input_usd_per_mtok)}", month.cached_input),
         ("Output tokens", f"{outputs} x {per_mtok(prices.output_usd_per_mtok)}", month.output),
         ("Batch discount", f"-{workload.batchable_share} x {prices.batch_discount} x tokens", month.batch_saving),
-        ("Requests", f"{requests} requests x ${plain(prices.usd_per_request)}", month.requests),
+        ("Requests", f"{requests} requests x {price(prices.usd_per_request)}", month.requests),
         ("Billed against list price", f"(k - 1) x the above, k = {option.reconciliation_factor}", month.reconciliation),
     )
-    kept = [row for place, row in enumerate(rows) if row[2] or place == 0]
-    return tuple(Line(label=label, formula=formula, usd_per_month=usd) for label, formula, usd in kept)
+    return tuple(_line(option.id, *row) for place, row in enumerate(rows) if row[2] or place == 0)
 
 
 def fleet_lines(case: Case, option: SelfHostOption, week: Week) -> tuple[Line, ...]:
@@ -42,18 +45,22 @@ def fleet_lines(case: Case, option: SelfHostOption, week: Week) -> tuple[Line, .
 def _fleet_lines(case: Case, option: SelfHostOption, week: Week) -> Iterator[Line]:
     hours, start_hours = week_hours(case, option, week)
     month = fleet_month(option, Exact(case), hours, start_hours)
-    price, people = f"${plain(option.hardware.usd_per_hour or 0)}", option.operations
-    yield Line(label="GPU rent", formula=f"{_hours_in_words(case, option, week)} x {price}", usd_per_month=month.rent)
+    hourly, people = price(option.hardware.usd_per_hour or Decimal(0)), option.operations
+    yield _line(option.id, "GPU rent", f"{_hours_in_words(case, option, week)} x {hourly}", month.rent)
     if month.cold_starts:
         starts = f"{week.steps_up} starts a week x {plain(case.hours_per_month)}/168 weeks"
-        formula = f"{starts} x {plain(option.scaling.cold_start_s)} s / 3600 x {price}"
-        yield Line(label="Cold starts", formula=formula, usd_per_month=month.cold_starts)
+        formula = f"{starts} x {plain(option.scaling.cold_start_s)} s / 3600 x {hourly}"
+        yield _line(option.id, "Cold starts", formula, month.cold_starts)
     if month.overhead:
-        formula = f"{plain(people.overhead_share)} x GPU rent and cold starts"
-        yield Line(label="Overhead", formula=formula, usd_per_month=month.overhead)
+        yield _line(option.id, "Overhead", f"{plain(people.overhead_share)} x GPU rent and cold starts", month.overhead)
     formula = f"{plain(people.fte)} FTE x ${plain(people.usd_per_fte_year)} a year / 12"
-    yield Line(label="People", formula=formula, usd_per_month=month.people)
-    yield Line(label="Tools and services", formula="as given", usd_per_month=month.tools)
+    yield _line(option.id, "People", formula, month.people)
+    yield _line(option.id, "Tools and services", "a month, as given", month.tools)
+
+
+def _line(option_id: str, label: str, formula: str, usd: Decimal) -> Line:
+    require_plausible(option_id, usd)
+    return Line(label=label, formula=formula, usd_per_month=usd.quantize(FINEST_USD, ROUND_HALF_UP))
 
 
 def _hours_in_words(case: Case, option: SelfHostOption, week: Week) -> str:

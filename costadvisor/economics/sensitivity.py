@@ -61,11 +61,10 @@ class Moved:
 
 def sensitivities(case: Case, ranking: Ranking, inputs: tuple[Input, ...]) -> tuple[Sensitivity, ...]:
     """Longest bar first; what moves neither side is left out. Empty where there is no rival to switch to."""
-    if not ranking.rivals:
+    moved = _streams(inputs, {option.id for option in (ranking.best, *ranking.rivals[:1])})
+    if not ranking.rivals or not moved:
         return ()
     middles = {known.pointer: known.middle() for known in inputs}
-    compared = {ranking.best.id, ranking.rivals[0].id}
-    moved = _streams(inputs, compared)
     differences = _differences(case, ranking, middles, [m.at_quantile(q) for m in moved for q in (LOW, HIGH)])
     rows = [
         _row(one, low, high, _switches(case, ranking, middles, one))
@@ -77,7 +76,7 @@ def sensitivities(case: Case, ranking: Ranking, inputs: tuple[Input, ...]) -> tu
 
 def _streams(inputs: tuple[Input, ...], compared: set[str]) -> list[Moved]:
     by_stream: dict[str, list[Input]] = {}
-    for known in inputs:
+    for known in (known for known in inputs if known.low < known.high):
         by_stream.setdefault(known.stream, []).append(known)
     return [Moved(_shown(group, compared), tuple(group)) for group in by_stream.values()]
 

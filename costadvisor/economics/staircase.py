@@ -108,8 +108,8 @@ def _jumps(load: float, usd: float, minimum: int, start: float, end: float) -> t
     """Volumes strictly inside (start, end) above which one replica more is needed, each with what that changes."""
     per_request = load * (1 - TOLERANCE)
     first = max(minimum, int(np.floor(start * per_request)) + 1)
-    counts: NDArray[np.int64] = np.arange(first, max(first, int(np.ceil(end * per_request))) + 1)
-    volumes = counts / per_request if per_request > 0 else np.empty(0)
+    counts: NDArray[np.int64] = np.arange(first, int(np.ceil(end * per_request)))
+    volumes = counts / per_request
     inside = (volumes > start * (1 + ROUNDING)) & (volumes < end)
     return volumes[inside], np.full(int(inside.sum()), usd)
 

@@ -59,22 +59,27 @@ def answer_sentence(found: Findings, ranking: Ranking) -> str:
 
 def doubt_sentence(found: Findings, ranking: Ranking) -> str:
     """For `not_enough_evidence`."""
-    rival = ranking.rivals[0]
-    return (
-        f"Not enough evidence to decide: {option_words(ranking.best)} leads at about {found.month(ranking.best)}, "
-        f"but {option_words(rival)} or another option like it costs less over {found.horizon} "
-        f"in {percent(1 - ranking.confidence)} of {plain(found.case.draws)} draws."
-    )
+    best, share = ranking.best, f"in {percent(1 - ranking.confidence)} of {plain(found.case.draws)} draws"
+    doubt = f"{option_words(best)} needs more replicas than may be had {share}, and {_nothing_to_compare(best)}"
+    if ranking.rivals:
+        rival = option_words(ranking.rivals[0])
+        doubt = f"{option_words(best)} leads at about {found.month(best)}, but {rival} or another option like it "
+        doubt += f"costs less over {found.horizon} {share}"
+    return f"Not enough evidence to decide: {doubt}."
 
 
 def _how_sure(found: Findings, ranking: Ranking) -> str:
     if not ranking.rivals:
-        other = "that serves the model ourselves" if isinstance(ranking.best, ApiOption) else "with an API"
-        return f"no allowed option {other} was there to compare"
+        return _nothing_to_compare(ranking.best)
     others = "serving it ourselves" if isinstance(ranking.best, ApiOption) else "any allowed API"
     draws = plain(found.case.draws)
     share = f"every one of {draws}" if ranking.confidence == 1 else f"{percent(ranking.confidence)} of {draws}"
-    return f"it costs less than {others} in {share} draws"
+    return f"cheaper than {others} in {share} draws"
+
+
+def _nothing_to_compare(best: CostedOption) -> str:
+    other = "that serves the model ourselves" if isinstance(best, ApiOption) else "with an API"
+    return f"no allowed option {other} was there to compare it with"
 
 
 def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ def _fleet(found: Findings, ranking: Ranking) -> Iterator[str]:
     spare = option.scaling.spare_replicas
     yield (
         f"{option.id} needs {count(row.replicas.max, 'replica')} in its busiest hour"
-        f"{f', {spare} of them spare' if spare else ''}, and serves {percent(row.utilization)} of what it could: "
+        f"{f', {spare} of them spare' if spare else ''}, and is {percent(row.utilization)} used: "
         f"{prose_usd(usd['GPU rent'])} of GPU rent and {prose_usd(usd['People'])} of people a month, "
         f"{rate_usd(row.usd_per_mtok or 0)} per million tokens."
     )

@@ -1,0 +1,63 @@
+"""The committed JSON Schemas are what the code says, and every example keeps to them and runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from costadvisor.economics import case_bytes, evaluate, parse_case
+from costadvisor.economics.schema import case_json_schema, evaluation_json_schema
+from tests.costadvisor.economics.cases import api, case, fleet
+
+DOCS = Path(__file__).parents[3] / "docs"
+EXAMPLES = re.findall(r"```json\n(.*?)```", (DOCS / "case.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("file", "generated"),
+    [("case.schema.json", case_json_schema()), ("evaluation.schema.json", evaluation_json_schema())],
+)
+def test_committed_schemas_equal_the_code(file: str, generated: bytes) -> None:
+    assert (DOCS / file).read_bytes() == generated, f"write docs/{file} anew from costadvisor.economics.schema"
+    Draft202012Validator.check_schema(json.loads(generated))
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_keep_to_the_schemas_and_run(text: str) -> None:
+    found = parse_case(text)
+    for written in (json.loads(text), json.loads(case_bytes(found))):
+        Draft202012Validator(json.loads(case_json_schema())).validate(written)
+    evaluation = evaluate(found.model_copy(update={"draws": 200}))
+    Draft202012Validator(json.loads(evaluation_json_schema())).validate(json.loads(evaluation.to_json()))
+    assert evaluation.checks[-1].id == "master"
+    assert all(check.ok for check in evaluation.checks)
+
+
+def test_the_written_form_of_every_kind_keeps_to_the_schema() -> None:
+    written: dict[str, Any] = case(
+        api(prices=None, latency={"ttft_p95_ms": 500}) | {"prices": None},
+        fleet(capacity={"record": "record.json"}, hardware={"usd_per_hour": None}),
+        fleet("own", hardware={"plan": "owned", "usd_per_hour": None, "purchase_usd": "30000"}),
+        {"id": "mix", "kind": "hybrid", "base": "h100", "overflow": "today"},
+        {"id": "router", "kind": "routed", "small": "h100", "large": "today", "small_share": 0.6},
+        {
+            "id": "ptu",
+            "kind": "provisioned",
+            "provider": "azure",
+            "model": "gpt-4o",
+            "usd_per_unit_hour": "1",
+            "requests_per_s_per_unit": 0.5,
+        },
+        workload={"input_tokens": {"trace": "trace.csv"}},
+    )
+    Draft202012Validator(json.loads(case_json_schema())).validate(written)
+    assert parse_case(written).options[5].kind == "provisioned"
+
+
+def test_the_schema_refuses_what_the_parser_refuses() -> None:
+    validator = Draft202012Validator(json.loads(case_json_schema()))
+    for bad in (case(api(), unknown=1), case(api(), draws=1.5), case(api(), discount_rate_per_year=-1)):
+        assert not validator.is_valid(bad)
