@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("costadvisor.accounts.urls")),
     path("o/<slug:organization_slug>/spend/", include("costadvisor.spend.urls")),
     path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
+    path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
     path(
         "o/<slug:organization_slug>/decisions/<int:decision_id>/versions/<int:version>/",

@@ -193,6 +193,9 @@ class CalibrationRecord(models.Model):
     hardware = models.CharField(max_length=250)
     model_name = models.CharField(max_length=200)
     tokens_processed = models.BigIntegerField()
+    requests_per_s = models.FloatField(null=True)
+    requests_per_s_low = models.FloatField(null=True)
+    requests_per_s_high = models.FloatField(null=True)
 
     objects = CalibrationRecordQuerySet.as_manager()
 

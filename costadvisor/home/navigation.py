@@ -27,6 +27,7 @@ ROOMS = (
     Room("Home", "home:organization"),
     Room("Spend", "spend:overview"),
     Room("Workloads", "workloads:index"),
+    Room("Calibrations", "calibration:index"),
     Room("Decisions", "decisions:index"),
 )
 STEPS = (
@@ -37,7 +38,12 @@ STEPS = (
         "workloads:index",
         "Describe a workload",
     ),
-    Step("Measure or pick a measurement", "What one replica sustains at your own lengths.", None),
+    Step(
+        "Measure or pick a measurement",
+        "What one replica sustains at your own lengths.",
+        "calibration:index",
+        "Measure",
+    ),
     Step(
         "Decide",
         "Keep the API, or serve it yourselves: with ranges, reasons and a page to sign.",

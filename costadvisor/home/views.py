@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import User
 from costadvisor.accounts.selectors import membership_list
+from costadvisor.calibration.selectors import job_list_unfinished, record_list
 from costadvisor.decisions.selectors import decision_list, recommendation_standing
 from costadvisor.home.navigation import STEPS
 from costadvisor.home.standing import answered, standing
@@ -32,16 +33,21 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     usage = usage_months(organization=membership.organization)
     grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
-    decided = decision_list(organization=membership.organization).exists()
-    done = (grid is not None, bool(workloads), False, decided)
+    done = (
+        grid is not None,
+        bool(workloads),
+        record_list(organization=membership.organization).exists(),
+        decision_list(organization=membership.organization).exists(),
+    )
     context = {
         "membership": membership,
         "grid": grid,
         "standing": standing(usage),
         "workloads": workloads,
+        "jobs": job_list_unfinished(organization=membership.organization),
         "answers": [
             answered(version, membership) for version in recommendation_standing(organization=membership.organization)
         ],
-        "steps": [(step, done[number] if number < len(done) else False) for number, step in enumerate(STEPS)],
+        "steps": list(zip(STEPS, done, strict=True)),
     }
     return render(request, "home/organization.html", context)

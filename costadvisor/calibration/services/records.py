@@ -70,6 +70,7 @@ def record_create(
     file_name: str = "",
 ) -> CalibrationRecord:
     """Stores a checked record: of a job, or of a file that somebody imported."""
+    rate = record.derived.max_rate
     stored = CalibrationRecord.objects.create(
         organization=organization,
         created_by=actor,
@@ -82,6 +83,9 @@ def record_create(
         hardware=hardware_name(record)[:250],
         model_name=record.model.name,
         tokens_processed=tokens_processed(record),
+        requests_per_s=rate.requests_per_s if rate else None,
+        requests_per_s_low=rate.low if rate else None,
+        requests_per_s_high=rate.high if rate else None,
     )
     event_record(
         action="calibration_record_create",

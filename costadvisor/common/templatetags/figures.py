@@ -48,3 +48,16 @@ def percent(value: float | None) -> str:
 @register.filter
 def month_name(value: date) -> str:
     return value.strftime("%b %Y")
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """`45 s`, `3 min 5 s`, `1 h 20 min`."""
+    if seconds is None:
+        return money.UNKNOWN
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,5 +1,6 @@
 """`manage.py reap_jobs [--loop]`: takes calibrations from workers that are gone, and sends lost messages again."""
 
+import contextlib
 import threading
 from typing import Any
 
@@ -16,6 +17,8 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, loop: bool, **__: Any) -> None:
         if loop:
-            reap_until(threading.Event())
+            with contextlib.suppress(KeyboardInterrupt):
+                reap_until(threading.Event())
+            return
         reaped = reap_once()
         self.stdout.write(f"requeued {reaped.requeued}, ended {reaped.ended}, sent {reaped.sent}")
