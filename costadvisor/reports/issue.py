@@ -2,11 +2,33 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from costadvisor.decisions.models import Recommendation, SignOff, State
 from costadvisor.decisions.stages import signatures
-from costadvisor.reports.pdf import Issue, Signature
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A line of the box to sign; empty where nobody has signed yet."""
+
+    step: str
+    name: str = ""
+    day: str = ""
+    how: str = ""
+
+
+UNSIGNED = (Signature("Prepared by"), Signature("Reviewed by"), Signature("Approved by"))
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Which version it is and how far it got; `notice` says that it no longer stands."""
+
+    version: int
+    state: str
+    notice: str = ""
+    signatures: tuple[Signature, ...] = UNSIGNED
 
 
 def issue_of(recommendation: Recommendation) -> Issue:

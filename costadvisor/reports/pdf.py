@@ -19,6 +19,7 @@ from costadvisor.decisions.content import content_of
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation
 from costadvisor.reports.fonts import SCHEME, ShippedFonts
+from costadvisor.reports.issue import UNSIGNED, Issue
 
 TEMPLATE = "reports/recommendation.html"
 
@@ -31,29 +32,6 @@ class PdfUnavailableError(RuntimeError):
 class Drawn:
     svg: str
     sentence: str
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A line of the box to sign; empty where nobody has signed yet."""
-
-    step: str
-    name: str = ""
-    day: str = ""
-    how: str = ""
-
-
-UNSIGNED = (Signature("Prepared by"), Signature("Reviewed by"), Signature("Approved by"))
-
-
-@dataclass(frozen=True)
-class Issue:
-    """Which version it is and how far it got; `notice` says that it no longer stands."""
-
-    version: int
-    state: str
-    notice: str = ""
-    signatures: tuple[Signature, ...] = UNSIGNED
 
 
 def recommendation_pdf(evaluation: Evaluation, case: Case, *, issue: Issue | None = None) -> bytes:

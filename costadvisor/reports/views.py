@@ -8,12 +8,12 @@ from django.shortcuts import redirect
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
+from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.assumptions import assumptions, assumptions_csv
 from costadvisor.decisions.downloads import options_csv
 from costadvisor.decisions.gates import enter_recommendation
 from costadvisor.decisions.models import Recommendation
 from costadvisor.decisions.stages import signatures
-from costadvisor.reports.pdf import PdfUnavailableError
 from costadvisor.reports.services import document_print
 
 
@@ -22,8 +22,8 @@ def pdf(request: HttpRequest, organization_slug: str, decision_id: int, version:
     _, recommendation = enter_recommendation(request, organization_slug, decision_id, version)
     try:
         document = document_print(recommendation=recommendation)
-    except PdfUnavailableError as error:
-        messages.error(request, f"No PDF: {error}.")
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
         return redirect("decisions:recommendation", organization_slug, decision_id, version)
     response = _file(recommendation, bytes(document.content), "application/pdf", "pdf")
     response["ETag"] = f'"{document.sha256}"'
