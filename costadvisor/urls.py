@@ -11,9 +11,6 @@ urlpatterns = [
     path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
     path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
-    path(
-        "o/<slug:organization_slug>/decisions/<int:decision_id>/versions/<int:version>/",
-        include("costadvisor.reports.urls"),
-    ),
+    path("o/<slug:organization_slug>/decisions/", include("costadvisor.reports.urls")),
     path("verify/", include(verify_urls)),
 ]

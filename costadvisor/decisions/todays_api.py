@@ -13,6 +13,7 @@ from costadvisor.spend.month import UsageMonth, following, reaches_over
 
 MONTHS_COMPARED = 3
 K_DIGITS = Decimal("0.0001")
+CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Reconciliation:
     @property
     def evidence(self) -> dict[str, Any]:
         months = f"{self.first:%b %Y}" if self.first == self.last else f"{self.first:%b %Y} to {self.last:%b %Y}"
-        billed, priced = money_in_prose(self.billed_usd, "USD"), money_in_prose(self.priced_usd, "USD")
+        billed, priced = (money_in_prose(usd.quantize(CENT), "USD") for usd in (self.billed_usd, self.priced_usd))
         return {
             "grade": "B",
             "basis": "billed",
@@ -58,7 +59,7 @@ def reconcile(usage: Iterable[UsageMonth], *, provider: str, model: str) -> Reco
         return None
     billed_usd = sum((billed for _, billed, _ in priced), Decimal(0))
     priced_usd = sum((listed for _, _, listed in priced), Decimal(0))
-    k = (billed_usd / priced_usd).quantize(K_DIGITS)
+    k = (billed_usd / priced_usd).quantize(K_DIGITS).normalize()
     return Reconciliation(k, billed_usd, priced_usd, priced[0][0], priced[-1][0]) if k else None
 
 
