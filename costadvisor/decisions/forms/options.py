@@ -1,6 +1,6 @@
 """One form for each kind of option that can be added to a decision."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
@@ -26,6 +26,7 @@ CONTRACT = "Only what the contract says."
 class OptionForm(QualityForm):
     """`written` is the option; `source` stands beside what was typed."""
 
+    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {}
     title: ClassVar[str]
     intro: ClassVar[str]
 
@@ -35,6 +36,13 @@ class OptionForm(QualityForm):
 
     def offer(self, records: Iterable[Record]) -> None:
         """Fills in the choices."""
+
+    @property
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """Fields by the heading they stand under; each stands under one, the rest under none."""
+        grouped = [(legend, [self[name] for name in names]) for legend, names in self.GROUPS.items()]
+        named = {name for names in self.GROUPS.values() for name in names}
+        return [("", [field for field in self if field.name not in named]), *grouped]
 
     def written(self, source: str) -> WrittenOption:
         raise NotImplementedError
@@ -104,10 +112,14 @@ class FleetForm(OptionForm):
         "model": "model",
         "scaling/cold_start_s": "cold_start_s",
     }
+    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {
+        "A typed rate": ("model", "gpu", "gpus_per_replica", "rate", "rate_unit")
+    }
+    field_order = ("measurement", "usd_per_hour", "policy", "cold_start_s", "privacy")
 
     measurement = forms.ChoiceField(label="Throughput of one replica")
     model = forms.CharField(
-        max_length=200, required=False, help_text="Of a typed rate only: a measurement says its own model and GPU."
+        max_length=200, required=False, help_text="A measurement says its own model and GPU; leave these empty then."
     )
     gpu = forms.ChoiceField(label="GPU", required=False)
     gpus_per_replica = forms.IntegerField(label="GPUs per replica", min_value=1, max_value=64, required=False)
@@ -139,11 +151,14 @@ class FleetForm(OptionForm):
         if own:
             groups.insert(0, ("Your own calibrations", [(found.key, found.label) for found in own]))
         self.fields["measurement"] = forms.ChoiceField(
-            label="Throughput of one replica", choices=[*groups, (TYPED, "Typed below (counts as assumed)")]
+            label="Throughput of one replica",
+            choices=[*groups, ("Your own word", [(TYPED, "The typed rate below; it counts as assumed")])],
+            widget=forms.RadioSelect,
         )
         gpus = sorted({offer.gpu for offer in snapshot().gpu_offers})
         self.fields["gpu"] = forms.ChoiceField(label="GPU", required=False, choices=[(gpu, gpu) for gpu in gpus])
         self.fields["privacy"].initial = list(RENTED_PRIVACY)
+        self.order_fields(self.field_order)
 
     def clean(self) -> None:
         data = self.cleaned_data

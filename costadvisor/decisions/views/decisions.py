@@ -77,17 +77,18 @@ def detail(request: HttpRequest, organization_slug: str, decision_id: int) -> Ht
     """The answer at the saved values, or at those of the address."""
     membership, decision = enter_decision(request, organization_slug, decision_id)
     form, answer = _answered(request, membership, decision)
-    address = request.path + (f"?{form.query}" if form.is_valid() and form.query else "")
-    if answer is not None and not _partial(request) and request.get_full_path() != address:
+    query = "" if answer is None else form.query
+    address = request.get_full_path() if answer is None else request.path + (f"?{query}" if query else "")
+    if request.get_full_path() != address and not _partial(request):
         return redirect(address)  # what the saved values say anyway is left out of the address
     context = {
         "membership": membership,
         "decision": decision,
         "form": form,
         "page": None if answer is None else answer_page(answer),
-        "removable": decision if membership.can_edit and not form.has_changed() else None,
+        "removable": decision if membership.can_edit and not query else None,
         "chart_address": f"{request.path}charts/",
-        "query": form.query if form.is_valid() else "",
+        "query": query,
     }
     response = render(request, "decisions/detail.html", context)
     if _partial(request):

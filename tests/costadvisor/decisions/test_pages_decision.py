@@ -273,6 +273,8 @@ def test_a_case_over_http_reads_no_file(client: Client, decision: Decision, home
     page = page_of(client, home)
     assert "files are read on the command line only" in page
     assert '<table class="options">' not in page
+    client.post(f"{home}options/{decision.case['options'][-1]['id']}/remove/")
+    assert '<table class="options">' in page_of(client, home), "without that option there is an answer again"
 
 
 def test_a_quality_gate_excludes_what_is_not_known_to_pass(client: Client, acme: Organization) -> None:
