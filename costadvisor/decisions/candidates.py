@@ -62,7 +62,7 @@ def _published(level: PublishedThroughput) -> Candidate:
     return Candidate(
         key=key,
         model=level.model,
-        label=f"{_place(level.model, level.gpu, level.gpus)}: published, {engine}, {lengths}",
+        label=f"{_place(level.model, level.gpu, level.gpus)}: {engine}, {lengths}",
         written=rented_option(
             model=level.model,
             gpu=level.gpu,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,13 @@ from django.test import Client
 from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import organization_create
 from costadvisor.audit.selectors import event_list
+from costadvisor.calibration.services.records import record_import
 from costadvisor.common.money import amount_text
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_evaluate
 from costadvisor.economics import Evaluation
 from costadvisor.workloads.models import Workload
+from engine.calibrate.record import Record
 from tests.costadvisor.decisions.conftest import LogIn, Member, page_of
 
 START = {"workload": "", "today": "0"}
@@ -240,6 +243,31 @@ def test_a_typed_rate_is_assumed_and_needs_its_whole_description(client: Client,
     assert option["capacity"] == {"tokens_per_s": 2500}
     grades = {row.field: row.grade for row in evaluation(decision).evidence}
     assert grades[f"/options/{option['id']}/capacity"] == "E"
+
+
+def test_an_own_calibration_is_an_option_of_its_organization_only(
+    client: Client, alice: User, acme: Organization, decision: Decision, home: str, make_record: Callable[..., Record]
+) -> None:
+    lengths = {"kind": "fixed", "mean_input_tokens": 1000.0, "mean_output_tokens": 200.0, "trace": None}
+    lengths |= {"mix": [{"input": 1000, "output": 200, "weight": 1.0}], "trace_sha256": None}
+    record = make_record(workload=lengths | {"burstiness": 1.0, "prefix_hit_share": 0.0})
+    elsewhere = organization_create(name="Second", admin=alice)
+    content = record.to_json().encode()
+    record_import(organization=elsewhere, actor=alice, file_name="r.json", content=content)
+    form = {"measurement": f"sha256:{record.sha256}", "policy": "fixed", "cold_start_s": "10"}
+    page = client.post(f"{home}options/rented/", form).content.decode()
+    assert '<a href="#id_measurement">' in page
+    assert "Your own calibrations" not in page
+    record_import(organization=acme, actor=alice, file_name="r.json", content=content)
+    assert client.post(f"{home}options/rented/", form).status_code == 302
+    page = page_of(client, home)
+    assert "tiny on CPU" in page
+    row = evaluation(decision).options[-1]
+    assert row.id == "cpu"
+    grades = {row.field: (row.grade, row.source) for row in evaluation(decision).evidence}
+    grade, source = grades["/options/cpu/capacity"]
+    assert grade == "B"
+    assert record.sha256[:12] in source
 
 
 @pytest.mark.parametrize(
