@@ -40,10 +40,13 @@ $(MODEL)/config.json: $(GGUF)
 model: $(MODEL)/config.json
 
 demo: model
-	@echo "==> generating with the engine on this machine"
+	@echo "==> the engine on this machine: three prompts"
 	@mkdir -p var/demo
 	@$(BIN)/python -m engine.generate --model $(MODEL) --prompts fixtures/demo/prompts.jsonl --out var/demo/generated.jsonl --max-tokens 48 --stats var/demo/generate-stats.json
-	@$(BIN)/python -m json.tool --json-lines --no-ensure-ascii var/demo/generated.jsonl | grep -E '"(index|text)"'
+	@$(BIN)/python -m json.tool --json-lines --no-ensure-ascii var/demo/generated.jsonl | grep '"text"'
+	@echo "==> the decision on the example case"
+	@$(BIN)/python manage.py advise fixtures/demo/case.json --json var/demo/evaluation.json --pdf var/demo/recommendation.pdf
+	@echo "written: var/demo/evaluation.json var/demo/recommendation.pdf"
 
 lint: .venv/dev.done
 	@echo "==> ruff, mypy, import-linter"

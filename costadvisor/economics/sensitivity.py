@@ -60,7 +60,7 @@ class Moved:
 
 
 def sensitivities(case: Case, ranking: Ranking, inputs: tuple[Input, ...]) -> tuple[Sensitivity, ...]:
-    """Longest bar first; what moves neither side is left out. Empty where there is no rival to switch to."""
+    """Longest bar first, without what can neither move nor switch the answer. Empty where there is no rival."""
     moved = _streams(inputs, {option.id for option in (ranking.best, *ranking.rivals[:1])})
     if not ranking.rivals or not moved:
         return ()
@@ -69,9 +69,9 @@ def sensitivities(case: Case, ranking: Ranking, inputs: tuple[Input, ...]) -> tu
     rows = [
         _row(one, low, high, _switches(case, ranking, middles, one))
         for one, low, high in zip(moved, differences[::2], differences[1::2], strict=True)
-        if low != high
     ]
-    return tuple(sorted(rows, key=lambda row: -abs(row.npv_high_usd - row.npv_low_usd)))
+    kept = (row for row in rows if row.npv_low_usd != row.npv_high_usd or row.switching_values)
+    return tuple(sorted(kept, key=lambda row: -abs(row.npv_high_usd - row.npv_low_usd)))
 
 
 def _streams(inputs: tuple[Input, ...], compared: set[str]) -> list[Moved]:

@@ -147,6 +147,16 @@ def test_switching_value_of_the_gpu_price_splits_the_answer() -> None:
     assert signs == [True, False]
 
 
+def test_the_switching_value_of_a_capacity_is_of_one_that_is_planned_with() -> None:
+    """Fleets are planned on 4; were it known to be more than twice that, fewer replicas would do."""
+    measured = fleet(usd_per_hour="6", capacity={"requests_per_s": 4, "low": 3.9, "high": 4.1})
+    found = answer(api(), measured, workload={"requests_per_month": 100_000_000})
+    assert found.verdict.choice == "api"
+    capacity = next(known for known in found.sensitivity if "capacity" in known.input)
+    assert capacity.switching_value is not None
+    assert capacity.switching_value > 4.1
+
+
 def test_sensitivity_is_of_the_two_groups_and_negative_keeps_the_answer() -> None:
     found = answer(api(), fleet())
     assert found.verdict.choice == "api"
