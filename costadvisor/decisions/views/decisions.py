@@ -1,5 +1,7 @@
 """The pages of decisions: the list, a new one, and one with its what-ifs."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -21,6 +23,7 @@ from costadvisor.decisions.services import decisions as services
 from costadvisor.decisions.services.recommendations import recommendation_issue
 from costadvisor.decisions.views.charts import chart_file
 from costadvisor.economics import CaseError
+from costadvisor.workloads.models import Workload
 from costadvisor.workloads.selectors import workload_list
 
 
@@ -38,11 +41,24 @@ def create(request: HttpRequest, organization_slug: str) -> HttpResponse:
     workloads = list(workload_list(organization=membership.organization))
     billed = selectors.billed_model_list(organization=membership.organization)
     start = StartForm(request.GET or None, workloads=workloads, billed=billed)
-    context = {"membership": membership, "start": start, "workloads": workloads}
+    context: dict[str, Any] = {"membership": membership, "workloads": workloads, "start": start}
+    draft = _draft(start, membership)
+    if draft is not None:
+        form = CompareForm(request.POST or None, draft=draft, name=start.workload.name)
+        decision = _created(form, start.workload, membership)
+        if decision is not None:
+            messages.success(request, f"“{decision.name}” is saved.")
+            return redirect("decisions:detail", organization_slug, decision.pk)
+        context |= {"form": form, "draft": draft}
+    return render(request, "decisions/create.html", context)
+
+
+def _draft(start: StartForm, membership: Membership) -> selectors.Draft | None:
+    """None while the first form is not sent, or was refused, which it then says."""
     if not start.is_valid():
-        return render(request, "decisions/create.html", context)
+        return None
     try:
-        draft = selectors.decision_draft(
+        return selectors.decision_draft(
             workload=start.workload,
             api=start.provider_and_model,
             prices=start.prices,
@@ -51,25 +67,26 @@ def create(request: HttpRequest, organization_slug: str) -> HttpResponse:
         )
     except Refusal as refusal:
         start.show(refusal)
-        return render(request, "decisions/create.html", context)
-    form = CompareForm(request.POST or None, draft=draft, name=start.workload.name)
-    if form.is_valid():
-        try:
-            decision = services.decision_create(
-                organization=membership.organization,
-                actor=membership.user,
-                name=form.cleaned_data["name"],
-                workload=start.workload,
-                as_of=draft.as_of,
-                today=form.today,
-                options=form.chosen,
-            )
-        except Refusal as refusal:
-            form.show(refusal)
-        else:
-            messages.success(request, f"“{decision.name}” is saved.")
-            return redirect("decisions:detail", organization_slug, decision.pk)
-    return render(request, "decisions/create.html", context | {"form": form, "draft": draft})
+        return None
+
+
+def _created(form: CompareForm, workload: Workload, membership: Membership) -> Decision | None:
+    """None while the second form is not sent, or was refused, which it then says."""
+    if not form.is_valid():
+        return None
+    try:
+        return services.decision_create(
+            organization=membership.organization,
+            actor=membership.user,
+            name=form.cleaned_data["name"],
+            workload=workload,
+            as_of=form.draft.as_of,
+            today=form.today,
+            options=form.chosen,
+        )
+    except Refusal as refusal:
+        form.show(refusal)
+        return None
 
 
 @require_GET
