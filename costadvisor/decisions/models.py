@@ -47,6 +47,7 @@ class State(models.TextChoices):
 
 
 UNFINISHED = (State.DRAFT, State.PREPARED, State.REVIEWED)
+CLOSED = (State.SUPERSEDED, State.WITHDRAWN)
 
 
 class Recommendation(models.Model):
@@ -77,6 +78,11 @@ class Recommendation(models.Model):
                 fields=["decision"], condition=models.Q(state=State.APPROVED), name="recommendation_one_approved"
             ),
             models.CheckConstraint(condition=models.Q(state__in=State.values), name="recommendation_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=CLOSED, closed_at__isnull=False)
+                | ~models.Q(state__in=CLOSED) & models.Q(closed_at=None),
+                name="recommendation_closed_has_time",
+            ),
         )
 
     def __str__(self) -> str:

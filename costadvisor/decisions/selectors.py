@@ -14,7 +14,7 @@ from costadvisor.calibration.selectors import record_list
 from costadvisor.catalog.snapshot import snapshot
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.answers import Answer, answer
-from costadvisor.decisions.models import UNFINISHED, Decision, Recommendation, State
+from costadvisor.decisions.models import CLOSED, Decision, Recommendation
 from costadvisor.decisions.proposals import Proposal, proposals
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.todays_api import Reconciliation, billed_models, reconcile
@@ -115,7 +115,7 @@ def recommendation_find(*, organization: Organization, decision_id: int, version
 
 def recommendation_standing(*, organization: Organization) -> QuerySet[Recommendation]:
     """Versions that hold or wait for a signature, newest first."""
-    standing = recommendation_list(organization=organization).filter(state__in=(*UNFINISHED, State.APPROVED))
+    standing = recommendation_list(organization=organization).exclude(state__in=CLOSED)
     return standing.order_by("-created_at")
 
 

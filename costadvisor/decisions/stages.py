@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from costadvisor.accounts.models import Membership, Role
-from costadvisor.decisions.models import UNFINISHED, Recommendation, SignOff, State, Step
+from costadvisor.decisions.models import CLOSED, Recommendation, SignOff, State, Step
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def sign_obstacle(recommendation: Recommendation, membership: Membership) -> str
 
 def withdraw_obstacle(recommendation: Recommendation, membership: Membership) -> str:
     """Why this person may not take the version back; empty if they may."""
-    if recommendation.state not in (*UNFINISHED, State.APPROVED):
+    if recommendation.state in CLOSED:
         return f"This version is {recommendation.get_state_display().lower()} already."
     if not membership.allows(Role.APPROVER if recommendation.state == State.APPROVED else Role.EDITOR):
         return "An approved version can only be withdrawn by an approver."

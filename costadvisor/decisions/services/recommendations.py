@@ -10,7 +10,7 @@ from django.db.models import Max
 from costadvisor.accounts.models import Membership, User
 from costadvisor.audit.services import event_record
 from costadvisor.common.refusal import Refusal
-from costadvisor.decisions.models import UNFINISHED, Decision, Recommendation, SignOff, State
+from costadvisor.decisions.models import CLOSED, UNFINISHED, Decision, Recommendation, SignOff, State
 from costadvisor.decisions.selectors import decision_evaluate
 from costadvisor.decisions.stages import next_stage, sign_obstacle, withdraw_obstacle
 from costadvisor.economics import CaseError, case_bytes
@@ -26,7 +26,7 @@ def recommendation_issue(*, decision: Decision, actor: User, now: datetime) -> R
     with transaction.atomic():
         Decision.objects.select_for_update().get(pk=decision.pk)
         versions = Recommendation.objects.filter(decision=decision)
-        standing = versions.filter(state__in=(*UNFINISHED, State.APPROVED))
+        standing = versions.exclude(state__in=CLOSED)
         same = standing.filter(case_sha256=found.evaluation.case_sha256).first()
         if same is not None:
             raise Refusal(f"Version {same.version} says exactly this already.")
