@@ -2,10 +2,15 @@
 
 from django.urls import include, path
 
+from costadvisor.decisions.urls import verify_urls
+
 urlpatterns = [
     path("", include("costadvisor.home.urls")),
     path("", include("costadvisor.accounts.urls")),
     path("o/<slug:organization_slug>/spend/", include("costadvisor.spend.urls")),
     path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
     path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
+    path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
+    path("o/<slug:organization_slug>/decisions/", include("costadvisor.reports.urls")),
+    path("verify/", include(verify_urls)),
 ]

@@ -82,7 +82,7 @@ def _layout(x: Json, y: Json, shapes: list[Json]) -> Json:
         "yaxis": y,
         "shapes": shapes,
         "legend": {"orientation": "h", "y": -0.25},
-        "margin": {"l": 72, "r": 24, "t": 24, "b": 64},
+        "margin": {"l": 72, "r": 32, "t": 16, "b": 64},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "font": {"color": "#111111"},
@@ -101,15 +101,22 @@ def _axis(axis: Axis) -> Json:
         values, texts = zip(*axis.ticks, strict=True)
         drawn |= {"tickmode": "array", "tickvals": list(values), "ticktext": list(texts)}
     elif axis.unit == "usd":
-        drawn |= {"tickprefix": "$", "tickformat": "~s"}
+        drawn["tickformat"] = "$~s"
+    if axis.scale == "log":
+        drawn["dtick"] = 1  # powers of ten
+    if axis.from_zero:
+        drawn["rangemode"] = "tozero"
     return drawn
 
 
 def _rule(line: ReferenceLine) -> Json:
+    """Labels run along their line, so that those of neighbours do not meet."""
     along, other = ("x", "y") if line.across == "x" else ("y", "x")
     return {
         "type": "line", f"{along}ref": along, f"{other}ref": "paper",
         f"{along}0": line.value, f"{along}1": line.value, f"{other}0": 0, f"{other}1": 1,
         "line": {"color": GREY, "width": 1.5, "dash": "dot"},
-        "label": {"text": line.label, "textposition": "end", "textangle": 0},
+        "label": {
+            "text": line.label, "textposition": "start", "textangle": -90, "xanchor": "left", "yanchor": "bottom",
+        },
     }  # fmt: skip

@@ -28,6 +28,7 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
+    "text.parse_math": False,  # a dollar sign is a dollar sign
     "axes.spines.top": False,
     "axes.spines.right": False,
     "hatch.linewidth": 0.6,

@@ -11,6 +11,7 @@ from engine.calibrate.record import Record, record_read
 from engine.errors import InputError
 
 PUBLISHED = "published:"
+STORED = "sha256:"
 SAME_LENGTHS = 0.05
 SAME_BURSTINESS = 1.1
 HASH_SHOWN = 12
@@ -65,12 +66,16 @@ def capacity_published(name: str, *, path: str, option: dict[str, Any], demand: 
     )
 
 
-def capacity_measured(file: Path, *, path: str, option: dict[str, Any], demand: Demand) -> Found:
-    """From a calibration record. Raises CaseError at `path` for one that can't be read or does not fit the option."""
+def record_from_file(file: Path, *, path: str) -> Record:
+    """Raises CaseError at `path` for one that can't be read."""
     try:
-        record = record_read(file)
+        return record_read(file)
     except InputError as error:
         raise CaseError(path, str(error), "give the file that a calibration wrote") from None
+
+
+def capacity_measured(record: Record, *, path: str, option: dict[str, Any], demand: Demand) -> Found:
+    """From a calibration record. Raises CaseError at `path` for one that does not fit the option."""
     _fits(record, option, path)
     _same_objective(record, demand, path)
     ratios = _length_ratios(record, demand)
@@ -80,7 +85,7 @@ def capacity_measured(file: Path, *, path: str, option: dict[str, Any], demand: 
     rates, how = _rates(record, path)
     measured_as_bursty = record.workload.burstiness <= demand.burstiness * SAME_BURSTINESS
     capacity: dict[str, Any] = {key: _rounded(rate / stretch) for key, rate in rates.items()}
-    capacity |= {"grade": letter, "record": f"sha256:{record.sha256}" if measured_as_bursty else None}
+    capacity |= {"grade": letter, "record": f"{STORED}{record.sha256}" if measured_as_bursty else None}
     scaled = "" if same_lengths else f"; divided by {stretch:.3g} for this workload's lengths"
     return Found(
         capacity,

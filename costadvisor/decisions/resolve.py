@@ -5,23 +5,41 @@ record or a published series; each leaves its source in the case's `evidence`. W
 """
 
 import math
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from costadvisor.catalog.snapshot import Catalog, snapshot
-from costadvisor.decisions.capacity import PUBLISHED, Demand, capacity_measured, capacity_published
+from costadvisor.decisions.capacity import (
+    PUBLISHED,
+    STORED,
+    Demand,
+    capacity_measured,
+    capacity_published,
+    record_from_file,
+)
 from costadvisor.decisions.lengths import file_allowed, resolve_lengths
 from costadvisor.decisions.prices import resolve_api_prices, resolve_rent
-from costadvisor.economics import Case, parse_case
+from costadvisor.economics import Case, CaseError, parse_case
+from engine.calibrate.record import Record
 
 Json = dict[str, Any]
+Records = Callable[[str], Record | None]
 
 
-def case_resolve(written: Case, *, folder: Path | None, catalog: Catalog | None = None) -> Case:
+def no_records(sha256: str) -> Record | None:
+    """Where nothing is stored, as on the command line."""
+    return None
+
+
+def case_resolve(
+    written: Case, *, folder: Path | None, records: Records = no_records, catalog: Catalog | None = None
+) -> Case:
     """The case with nothing left to look up.
 
     `folder` is where relative paths start; None, as for every case that comes over HTTP, means that no file is read.
+    `records` finds a stored calibration record, which a case names `sha256:…`, by its hash.
     Raises CaseError with the path of the field, what is wrong and what would be right.
     """
     # only what was written: a default must not look like somebody's word against a trace's
@@ -36,12 +54,14 @@ def case_resolve(written: Case, *, folder: Path | None, catalog: Catalog | None 
             resolve_api_prices(option, path, as_of, evidence, known)
         if option["kind"] == "self_host":
             resolve_rent(option, path, as_of, evidence, known)
-            _resolve_capacity(case, option, path, folder, known)
+            _resolve_capacity(case, option, path, folder, records, known)
         _cite_quality(option, path, evidence, known)
     return parse_case(case)
 
 
-def _resolve_capacity(case: Json, option: Json, path: str, folder: Path | None, catalog: Catalog) -> None:
+def _resolve_capacity(
+    case: Json, option: Json, path: str, folder: Path | None, records: Records, catalog: Catalog
+) -> None:
     """Read what `record` names; a capacity already in figures stands."""
     capacity = option.get("capacity") or {}
     record = capacity.get("record")
@@ -52,9 +72,19 @@ def _resolve_capacity(case: Json, option: Json, path: str, folder: Path | None, 
         name = record.removeprefix(PUBLISHED)
         found = capacity_published(name, path=field, option=option, demand=demand, catalog=catalog)
     else:
-        found = capacity_measured(file_allowed(record, folder, field), path=field, option=option, demand=demand)
+        found = capacity_measured(_record(record, field, folder, records), path=field, option=option, demand=demand)
     option["capacity"] = found.capacity
     case["evidence"].setdefault(f"{path}/capacity", found.evidence)
+
+
+def _record(name: str, path: str, folder: Path | None, records: Records) -> Record:
+    """A stored record by its hash, or one in a file."""
+    if not name.startswith(STORED):
+        return record_from_file(file_allowed(name, folder, path), path=path)
+    found = records(name.removeprefix(STORED))
+    if found is None:
+        raise CaseError(path, f"{name[:24]!r} is no stored calibration record", "choose one of your records")
+    return found
 
 
 def _demand(case: Json, option: Json) -> Demand:

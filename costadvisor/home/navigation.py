@@ -28,6 +28,7 @@ ROOMS = (
     Room("Spend", "spend:overview"),
     Room("Workloads", "workloads:index"),
     Room("Calibrations", "calibration:index"),
+    Room("Decisions", "decisions:index"),
 )
 STEPS = (
     Step("Bring your bill", "Drop a usage export, or type one monthly figure.", "spend:upload", "Bring a bill"),
@@ -43,5 +44,10 @@ STEPS = (
         "calibration:index",
         "Measure",
     ),
-    Step("Decide", "Keep the API, or serve it yourselves: with ranges, reasons and a page to sign.", None),
+    Step(
+        "Decide",
+        "Keep the API, or serve it yourselves: with ranges, reasons and a page to sign.",
+        "decisions:create",
+        "Compare options",
+    ),
 )

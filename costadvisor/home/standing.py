@@ -1,4 +1,4 @@
-"""Last months' API spend against the published rule of thumb. Pure."""
+"""Where an organization stands: its spend against the rule of thumb, and its own decisions' break-evens."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from costadvisor.accounts.models import Membership
+from costadvisor.decisions.charts import allowed_break_evens
+from costadvisor.decisions.models import Recommendation
+from costadvisor.decisions.names import names_by_id
+from costadvisor.decisions.stages import Stage, next_stage, sign_obstacle
 from costadvisor.spend.month import UsageMonth, reaches_over
 
 RULE_OF_THUMB_USD = (Decimal(1_000), Decimal(10_000))
@@ -44,3 +49,30 @@ def standing(usage: Iterable[UsageMonth]) -> Standing | None:
 def _zone(usd: Decimal) -> str:
     low, high = RULE_OF_THUMB_USD
     return "below" if usd < low else "between" if usd <= high else "above"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A version that stands or waits, in the words of its own answer; `stage` is the signature that it waits for."""
+
+    recommendation: Recommendation
+    sentence: str
+    break_even: tuple[str, ...]
+    stage: Stage | None
+    is_mine_to_sign: bool
+
+
+def answered(recommendation: Recommendation, membership: Membership) -> Answered:
+    case, evaluation = recommendation.case, recommendation.evaluation
+    names, today = names_by_id(case), next(option.id for option in case.options if option.baseline)
+    return Answered(
+        recommendation=recommendation,
+        sentence=evaluation.verdict.sentence,
+        break_even=tuple(
+            f"{names[row.option]}: {row.message}"
+            for row in allowed_break_evens(evaluation)
+            if row.basis == "month_1" and row.versus == today
+        ),
+        stage=next_stage(recommendation),
+        is_mine_to_sign=not sign_obstacle(recommendation, membership),
+    )

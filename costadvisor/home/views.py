@@ -10,8 +10,9 @@ from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import User
 from costadvisor.accounts.selectors import membership_list
 from costadvisor.calibration.selectors import job_list_unfinished, record_list
+from costadvisor.decisions.selectors import decision_list, recommendation_standing
 from costadvisor.home.navigation import STEPS
-from costadvisor.home.standing import standing
+from costadvisor.home.standing import answered, standing
 from costadvisor.spend.overview import spend_grid
 from costadvisor.spend.selectors import usage_months
 from costadvisor.workloads.selectors import workload_list
@@ -32,13 +33,21 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     usage = usage_months(organization=membership.organization)
     grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
-    done = (grid is not None, bool(workloads), record_list(organization=membership.organization).exists())
+    done = (
+        grid is not None,
+        bool(workloads),
+        record_list(organization=membership.organization).exists(),
+        decision_list(organization=membership.organization).exists(),
+    )
     context = {
         "membership": membership,
         "grid": grid,
         "standing": standing(usage),
         "workloads": workloads,
         "jobs": job_list_unfinished(organization=membership.organization),
-        "steps": [(step, done[number] if number < len(done) else False) for number, step in enumerate(STEPS)],
+        "answers": [
+            answered(version, membership) for version in recommendation_standing(organization=membership.organization)
+        ],
+        "steps": list(zip(STEPS, done, strict=True)),
     }
     return render(request, "home/organization.html", context)

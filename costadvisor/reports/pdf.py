@@ -13,12 +13,13 @@ from django.template.loader import render_to_string
 
 from costadvisor.charts.chart import Chart
 from costadvisor.charts.svg import svg
+from costadvisor.decisions.assumptions import assumptions, assumptions_csv
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
+from costadvisor.decisions.content import content_of
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation
-from costadvisor.reports.assumptions import assumptions, assumptions_csv
-from costadvisor.reports.content import content_of
 from costadvisor.reports.fonts import SCHEME, ShippedFonts
+from costadvisor.reports.issue import UNSIGNED, Issue
 
 TEMPLATE = "reports/recommendation.html"
 
@@ -33,15 +34,20 @@ class Drawn:
     sentence: str
 
 
-def recommendation_pdf(evaluation: Evaluation, case: Case) -> bytes:
-    """The document of an evaluation and the resolved case it answers.
+def recommendation_pdf(evaluation: Evaluation, case: Case, *, issue: Issue | None = None) -> bytes:
+    """The document of an evaluation and the resolved case it answers; `issue` is None on the command line.
 
     Raises PdfUnavailableError in one clear line where Pango, which WeasyPrint needs, is missing.
     """
     rows = assumptions(evaluation, case)
-    page = render_to_string(
-        TEMPLATE, {"content": content_of(evaluation, case), "charts": _charts(evaluation, case), "assumptions": rows}
-    )
+    context = {
+        "content": content_of(evaluation, case),
+        "charts": _charts(evaluation, case),
+        "assumptions": rows,
+        "issue": issue,
+        "signatures": issue.signatures if issue else UNSIGNED,
+    }
+    page = render_to_string(TEMPLATE, context)
     attached = {"case.json": case_bytes(case).decode(), "assumptions.csv": assumptions_csv(rows)}
     return _pdf(page, attached, as_of=case.as_of)
 

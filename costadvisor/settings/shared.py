@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "costadvisor.spend",
     "costadvisor.workloads",
     "costadvisor.calibration",
+    "costadvisor.decisions",
     "costadvisor.reports",
     "costadvisor.home",
 ]
@@ -93,6 +94,10 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "costadvisor.decisions.plotly_js.PlotlyFinder",
+]
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"

@@ -1,6 +1,7 @@
 """Who gets what, at every address: a row for each URL name and method, a column for each kind of visitor."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from costadvisor.accounts.services import membership_set, user_create
 from costadvisor.calibration.models import Device, Tier
 from costadvisor.calibration.services.jobs import JobSpec, job_create
 from costadvisor.calibration.services.records import record_import
+from costadvisor.decisions.services.decisions import decision_create
+from costadvisor.decisions.services.recommendations import recommendation_issue
+from costadvisor.decisions.written import api_option
+from costadvisor.reports import services as report_services
 from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.workloads.profile import Profile, assumed
 from costadvisor.workloads.services import workload_create
@@ -80,8 +85,43 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("calibration:record", "POST"): NOBODY,
     ("calibration:download", "GET"): READ,
     ("calibration:download", "POST"): NOBODY,
+    ("decisions:index", "GET"): READ,
+    ("decisions:index", "POST"): NOBODY,
+    ("decisions:create", "GET"): EDIT,
+    ("decisions:create", "POST"): EDIT,
+    ("decisions:detail", "GET"): READ,
+    ("decisions:detail", "POST"): NOBODY,
+    ("decisions:chart", "GET"): READ,
+    ("decisions:chart", "POST"): NOBODY,
+    ("decisions:save", "GET"): NOBODY,
+    ("decisions:save", "POST"): WRITE,
+    ("decisions:issue", "GET"): NOBODY,
+    ("decisions:issue", "POST"): WRITE,
+    ("decisions:option_add", "GET"): EDIT,
+    ("decisions:option_add", "POST"): EDIT,
+    ("decisions:option_remove", "GET"): NOBODY,
+    ("decisions:option_remove", "POST"): WRITE,
+    ("decisions:recommendation", "GET"): READ,
+    ("decisions:recommendation", "POST"): NOBODY,
+    ("decisions:version_chart", "GET"): READ,
+    ("decisions:version_chart", "POST"): NOBODY,
+    ("decisions:sign", "GET"): NOBODY,
+    ("decisions:sign", "POST"): EDIT,
+    ("decisions:withdraw", "GET"): NOBODY,
+    ("decisions:withdraw", "POST"): EDIT,
+    ("reports:pdf", "GET"): READ,
+    ("reports:pdf", "POST"): NOBODY,
+    ("reports:json", "GET"): READ,
+    ("reports:json", "POST"): NOBODY,
+    ("reports:options_csv", "GET"): READ,
+    ("reports:options_csv", "POST"): NOBODY,
+    ("reports:assumptions_csv", "GET"): READ,
+    ("reports:assumptions_csv", "POST"): NOBODY,
+    ("verify:case", "GET"): READ,
+    ("verify:case", "POST"): NOBODY,
 }
 
+AS_OF = date(2026, 11, 10)
 BILL = b"month,provider,cost,currency\n%d-10,openai,4,USD\n"
 Objects = dict[str, Any]
 
@@ -108,6 +148,11 @@ def objects(
     (tmp_path / "config.json").write_text("{}")
     spec = JobSpec(model_name=tmp_path.name, device=Device.CPU, tier=Tier.QUICK, max_minutes=5)
     record = make_record().to_json().encode()
+    today = api_option(provider="openai", model="gpt-4.1-mini", source="test")
+    decision = decision_create(
+        organization=acme, actor=alice, name="Chat", workload=workload, as_of=AS_OF, today=today, options=[]
+    )
+    version = recommendation_issue(decision=decision, actor=alice, now=datetime.combine(AS_OF, time(), UTC))
     return {
         "organization_slug": acme.slug,
         "import_id": import_commit(upload=stored, actor=alice).pk,
@@ -115,6 +160,13 @@ def objects(
         "workload_id": workload.pk,
         "job_id": job_create(organization=acme, actor=alice, workload=workload, spec=spec).pk,
         "record_id": record_import(organization=acme, actor=alice, file_name="r.json", content=record).pk,
+        "decision_id": decision.pk,
+        "version": version.version,
+        "case_sha256": version.case_sha256,
+        "option_id": "today",
+        "kind": "host",
+        "chart_id": "cost",
+        "form": "csv",
     }
 
 
@@ -142,7 +194,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    outer = {"organization_slug"} if not name.startswith(("accounts:", "home:start")) else set()
+    outer = {"organization_slug"} if not name.startswith(("accounts:", "home:start", "verify:")) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
 
@@ -153,7 +205,15 @@ def test_every_address_has_a_row_for_each_method() -> None:
 
 @pytest.mark.parametrize("kind", VISITORS)
 @pytest.mark.parametrize(("name", "method"), TABLE)
-def test_status(name: str, method: str, kind: str, objects: Objects, visitor: Callable[[str], Client]) -> None:
+def test_status(
+    name: str,
+    method: str,
+    kind: str,
+    objects: Objects,
+    visitor: Callable[[str], Client],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report_services, "_printed", lambda *_: b"%PDF")  # laying out pages is tested elsewhere
     answer = visitor(kind).generic(method, address(name, objects))
     assert answer.status_code == TABLE[name, method][VISITORS.index(kind)]
 

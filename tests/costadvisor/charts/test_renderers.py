@@ -58,6 +58,11 @@ def test_print_is_the_same_every_time_and_is_an_image(chart: Chart) -> None:
     assert "<dc:date>" not in drawn
 
 
+def test_dollar_signs_in_a_name_are_dollar_signs() -> None:
+    named = replace(LINES, x=Axis(r"what $\bad$ costs", "usd"))
+    assert svg(named).startswith("<svg")
+
+
 @pytest.mark.parametrize("chart", [LINES, TORNADO, WEEK], ids=lambda chart: chart.id)
 def test_pages_get_json_that_plotly_accepts(chart: Chart) -> None:
     figure = json.loads(json.dumps(plotly_figure(chart), allow_nan=False))

@@ -8,6 +8,7 @@ import pytest
 
 from costadvisor.decisions.resolve import case_resolve
 from costadvisor.economics import Case, CaseError, parse_case
+from engine.calibrate.record import Record
 
 Json = dict[str, Any]
 MODEL = "SmolLM2-135M-Instruct"
@@ -158,3 +159,21 @@ def test_a_gpu_record_serves_that_gpu_only(tmp_path: Path) -> None:
 def test_a_missing_record_is_named(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"/record: .*nothing\.json can't be read \(No such file or directory\)"):
         resolve(tmp_path, record(), option={"capacity": {"record": "nothing.json"}})
+
+
+def test_a_stored_record_is_found_by_its_hash(tmp_path: Path) -> None:
+    measured = Record.from_json(json.dumps(record()))
+    case: Json = {
+        "schema": "costadvisor.case/1",
+        "as_of": "2026-11-10",
+        "workload": {"requests_per_month": 1e6, "input_tokens": {"mean": 1155}, "output_tokens": {"mean": 211}},
+        "options": [
+            {"id": "today", "kind": "api", "provider": "openai", "model": "gpt-4.1-mini", "baseline": True},
+            {"id": "machine", "kind": "self_host", "model": MODEL, "hardware": {"gpu": "CPU"},
+             "capacity": {"record": f"sha256:{measured.sha256}"}},
+        ],
+    }  # fmt: skip
+    found = case_resolve(parse_case(case), folder=None, records={measured.sha256: measured}.get)
+    assert float(capacity(found).requests_per_s) == 0.25
+    with pytest.raises(CaseError, match=r"^/options/machine/capacity/record: 'sha256:.* is no stored"):
+        case_resolve(parse_case(case), folder=None)

@@ -13,11 +13,11 @@ import pytest
 from pypdf import PdfReader
 
 from costadvisor.decisions.advise import Advice, advise
+from costadvisor.decisions.assumptions import assumptions, assumptions_csv
+from costadvisor.decisions.content import content_of
 from costadvisor.decisions.resolve import case_resolve
 from costadvisor.decisions.text import percent
 from costadvisor.economics import case_bytes, evaluate, parse_case
-from costadvisor.reports.assumptions import assumptions, assumptions_csv
-from costadvisor.reports.content import content_of
 from costadvisor.reports.pdf import recommendation_pdf
 
 DEMO = Path("fixtures/demo/case.json")

@@ -1,4 +1,4 @@
-"""What a recommendation says on paper: an evaluation and its case put into words and rounded figures.
+"""What a recommendation says, on a page and on paper: an evaluation and its case put into words and rounded figures.
 
 Nothing is computed here that the evaluation does not hold, and nothing unknown is shown as 0.
 """

@@ -1,12 +1,11 @@
 """The assumptions log: every number a decision rests on, with its range, where it comes from and what it moves."""
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from io import StringIO
 from typing import Any
 
+from costadvisor.common.spreadsheet import csv_text
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation, EvidenceRow, Sensitivity
 from costadvisor.economics.inputs import uncertain_inputs
@@ -46,12 +45,7 @@ def assumptions(evaluation: Evaluation, case: Case) -> tuple[Assumption, ...]:
 def assumptions_csv(rows: tuple[Assumption, ...]) -> str:
     """The log as a file. Text that a spreadsheet would run as a formula is defused; numbers stay numbers."""
     columns = [field.name for field in fields(Assumption)]
-    page = StringIO()
-    writer = csv.writer(page, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_inert(getattr(row, column)) for column in columns])
-    return page.getvalue()
+    return csv_text(columns, ([getattr(row, column) for column in columns] for row in rows))
 
 
 def _leaves(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
@@ -117,9 +111,3 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return isinstance(value, list) and not isinstance(value[0], str)
     return True
-
-
-def _inert(cell: str) -> str:
-    """Spreadsheets run text that begins like a formula; a number may begin with a minus."""
-    dangerous = cell[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return "'" + cell if dangerous and not _is_number(cell) else cell

@@ -1,0 +1,24 @@
+"""Addresses of decisions, under /o/<organization>/decisions/; and /verify/<hash>, which belongs to no organization."""
+
+from django.urls import path, re_path
+
+from costadvisor.decisions.views import decisions, options, recommendations
+
+CHART = r"charts/(?P<chart_id>[a-z_]+)\.(?P<form>svg|csv)$"
+
+app_name = "decisions"
+urlpatterns = [
+    path("", decisions.index, name="index"),
+    path("new/", decisions.create, name="create"),
+    path("<int:decision_id>/", decisions.detail, name="detail"),
+    re_path(rf"^(?P<decision_id>\d+)/{CHART}", decisions.chart, name="chart"),
+    path("<int:decision_id>/save/", decisions.save, name="save"),
+    path("<int:decision_id>/issue/", decisions.issue, name="issue"),
+    path("<int:decision_id>/options/<slug:kind>/", options.add, name="option_add"),
+    path("<int:decision_id>/options/<str:option_id>/remove/", options.remove, name="option_remove"),
+    path("<int:decision_id>/versions/<int:version>/", recommendations.detail, name="recommendation"),
+    re_path(rf"^(?P<decision_id>\d+)/versions/(?P<version>\d+)/{CHART}", recommendations.chart, name="version_chart"),
+    path("<int:decision_id>/versions/<int:version>/sign/", recommendations.sign, name="sign"),
+    path("<int:decision_id>/versions/<int:version>/withdraw/", recommendations.withdraw, name="withdraw"),
+]
+verify_urls = ([path("<str:case_sha256>", recommendations.verify, name="case")], "verify")

@@ -1,0 +1,185 @@
+"""Parts of a case as people write it: a workload's figures, and options with what is known about each. Pure.
+
+What the catalog knows is left out here; `resolve` fills it in each time the case is answered.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.utils.text import slugify
+
+from costadvisor.catalog.facts import QualityScore
+from costadvisor.economics.case import CASE_SCHEMA
+from costadvisor.workloads.profile import DEFAULT, Profile
+
+Json = dict[str, Any]
+TODAY = "today"
+BILL = "bill: "  # how a profile's sources begin that come from the bill
+
+# Figures of a profile, by the pointer at which a case has them.
+_FIGURES = {
+    "requests_per_month": "/workload/requests_per_month",
+    "input_tokens": "/workload/input_tokens",
+    "output_tokens": "/workload/output_tokens",
+    "cached_input_share": "/workload/cached_input_share",
+    "batchable_share": "/workload/batchable_share",
+    "hourly_shape": "/workload/hourly_shape",
+    "burstiness": "/workload/burstiness",
+    "growth_per_month": "/workload/growth_per_month",
+}
+
+
+@dataclass(frozen=True)
+class WrittenOption:
+    """`option` as a case has it, without an id; `evidence` by path inside the option."""
+
+    option: Json
+    evidence: Json = field(default_factory=dict)
+
+
+def case_written(*, name: str, as_of: date, parts: Json, profile: Profile, options: Iterable[WrittenOption]) -> Json:
+    """A case of a workload's `parts` (see `workload_to_case`). The first option is today's, the baseline."""
+    today, *others = options
+    case: Json = {
+        "schema": CASE_SCHEMA,
+        "name": name,
+        "as_of": as_of.isoformat(),
+        **deepcopy(parts),
+        "options": [],
+        "evidence": workload_evidence(profile),
+    }
+    _append(case, TODAY, WrittenOption(today.option | {"baseline": True}, today.evidence))
+    for other in others:
+        case = with_option(case, other)
+    return case
+
+
+def with_option(case: Json, written: WrittenOption) -> Json:
+    """A copy with one option more, under a short id that says where it runs: sentences call it by that."""
+    changed, option = deepcopy(case), written.option
+    place = option["provider"] if option["kind"] == "api" else option["hardware"]["gpu"]
+    stem = slugify(place.replace(".", "-"))[:56]
+    _append(changed, free_id(stem or "option", {known["id"] for known in case["options"]}), written)
+    return changed
+
+
+def without_option(case: Json, option_id: str) -> Json:
+    """A copy without the option and what was said of it."""
+    changed, path = deepcopy(case), f"/options/{option_id}/"
+    changed["options"] = [option for option in case["options"] if option["id"] != option_id]
+    for part in ("evidence", "uncertainty"):
+        if part in case:
+            changed[part] = {pointer: said for pointer, said in case[part].items() if not pointer.startswith(path)}
+    return changed
+
+
+def free_id(stem: str, taken: Collection[str]) -> str:
+    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return stem if stem not in taken else next(id_ for id_ in numbered if id_ not in taken)
+
+
+def workload_evidence(profile: Profile) -> Json:
+    """What the profile says of each figure, in a case's words. A default is left for the evaluation to mark."""
+    return {
+        pointer: figure_evidence(getattr(profile, name).basis, getattr(profile, name).source)
+        for name, pointer in _FIGURES.items()
+    }
+
+
+def figure_evidence(basis: str, source: str) -> Json:
+    if basis == "assumed":
+        return entered("our default" if source == DEFAULT else source)
+    if source.startswith(BILL):
+        return {"grade": "B", "basis": "billed", "source": source.removeprefix(BILL)}
+    return {"grade": "A", "basis": "measured", "source": source}
+
+
+def entered(source: str) -> Json:
+    """On somebody's word."""
+    return {"grade": "E", "basis": "assumed", "source": source}
+
+
+def api_option(
+    *,
+    provider: str,
+    model: str,
+    source: str,
+    open_weights: bool = False,
+    privacy: Iterable[str] = (),
+    quality: Iterable[Json] = (),
+    prices: Mapping[str, Decimal | None] | None = None,
+    reconciliation: tuple[Decimal, Json] | None = None,
+) -> WrittenOption:
+    """`prices` in USD per million tokens, where the catalog is not to be asked; `reconciliation` is k and its evidence;
+    `source` stands beside what was typed."""
+    option: Json = {"kind": "api", "provider": provider, "model": model, "privacy": list(privacy)}
+    evidence: Json = {}
+    if open_weights:
+        option["open_weights"] = True
+    if prices:
+        option["prices"] = {name: str(price) for name, price in prices.items() if price is not None}
+        evidence["prices"] = entered(source)
+    if reconciliation:
+        k, evidence["reconciliation_factor"] = reconciliation
+        option["reconciliation_factor"] = float(k)
+    return WrittenOption(option | _quality(quality), evidence)
+
+
+def rented_option(
+    *,
+    model: str,
+    gpu: str,
+    gpus_per_replica: int,
+    capacity: Mapping[str, Any],
+    source: str,
+    usd_per_hour: Decimal | None = None,
+    scaling: Mapping[str, Any] | None = None,
+    privacy: Iterable[str] = (),
+    quality: Iterable[Json] = (),
+) -> WrittenOption:
+    """`capacity` names a record, or is a typed rate, which is assumed whatever its digits."""
+    hardware: Json = {"gpu": gpu, "gpus_per_replica": gpus_per_replica, "plan": "on_demand"}
+    evidence: Json = {}
+    if usd_per_hour is not None:
+        hardware["usd_per_hour"] = str(usd_per_hour)
+        evidence["hardware/usd_per_hour"] = entered(source)
+    if "record" not in capacity:
+        evidence["capacity"] = entered(source)
+    option: Json = {
+        "kind": "self_host",
+        "model": model,
+        "privacy": list(privacy),
+        "hardware": hardware,
+        "capacity": dict(capacity),
+    }
+    if scaling:
+        option["scaling"] = dict(scaling)
+    return WrittenOption(option | _quality(quality), evidence)
+
+
+def published_quality(scores: Iterable[QualityScore], *, model: str, dtype: str = "") -> list[Json]:
+    """One published score of the model for each measure, of this precision where there are several."""
+    wanted = model.rsplit("/", 1)[-1].lower()
+    chosen: dict[str, QualityScore] = {}
+    for score in scores:
+        if score.model.rsplit("/", 1)[-1].lower() != wanted:
+            continue
+        known = chosen.get(score.measure)
+        if known is None or (dtype and dtype in score.setting and dtype not in known.setting):
+            chosen[score.measure] = score
+    return [{"measure": score.measure, "score": score.score, "n": score.n} for score in chosen.values()]
+
+
+def _quality(scores: Iterable[Json]) -> Json:
+    listed = list(scores)
+    return {"quality": listed} if listed else {}
+
+
+def _append(case: Json, option_id: str, written: WrittenOption) -> None:
+    """Into a case of our own."""
+    case["options"].append({"id": option_id} | deepcopy(written.option))
+    case["evidence"] |= {f"/options/{option_id}/{path}": said for path, said in written.evidence.items()}

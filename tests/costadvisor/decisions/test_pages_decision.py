@@ -1,0 +1,346 @@
+"""The pages of a decision: begun from the bill, answered, varied in the address, saved, changed."""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from costadvisor.accounts.models import Organization, Role, User
+from costadvisor.accounts.services import organization_create
+from costadvisor.audit.selectors import event_list
+from costadvisor.calibration.services.records import record_import
+from costadvisor.common.money import amount_text
+from costadvisor.decisions.models import Decision
+from costadvisor.decisions.selectors import decision_evaluate
+from costadvisor.economics import Evaluation
+from costadvisor.workloads.models import Workload
+from engine.calibrate.record import Record
+from tests.costadvisor.decisions.conftest import LogIn, Member, page_of
+
+START = {"workload": "", "today": "0"}
+
+
+@pytest.fixture
+def client(alice: User, log_in: LogIn) -> Client:
+    return log_in(alice)
+
+
+@pytest.fixture
+def home(decision: Decision) -> str:
+    return f"/o/acme/decisions/{decision.pk}/"
+
+
+def evaluation(decision: Decision) -> Evaluation:
+    decision.refresh_from_db()
+    return decision_evaluate(decision=decision).evaluation
+
+
+def figures_of(page: str) -> dict[str, list[str]]:
+    """The numbers of each row of the options table, by the option's name."""
+    table = page[page.index('<table class="options">') : page.index("</table>", page.index('<table class="options">'))]
+    rows = re.findall(r"<tr[^>]*> <th scope=\"row\"[^>]*>(.*?) <span.*?</th>(.*?)</tr>", table)
+    return {name: re.sub("<[^>]+>", " ", cells).split() for name, cells in rows}
+
+
+def test_a_decision_begins_with_the_bill_and_ends_on_its_page(client: Client, workload: Workload) -> None:
+    page = page_of(client, "/o/acme/decisions/new/")
+    assert "openai · gpt-4.1-mini" in page
+    start = {"workload": workload.pk, "today": "0"}
+    page = page_of(client, "/o/acme/decisions/new/", **start)
+    assert "k = 0.9</strong>: billed $17,000 for what lists at $18,900, Aug 2026 to Oct 2026" in page
+    assert "Qwen3-8B on H100" in page
+    chosen = re.findall(r'name="options" value="([^"]+)" id="[^"]+" checked', page)
+    assert len(chosen) == 3
+    address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
+    answer = client.post(address, {"name": "Support", "options": chosen, "privacy": ["no_training"]})
+    decision = Decision.objects.get()
+    assert answer["Location"] == f"/o/acme/decisions/{decision.pk}/"
+    options = {option["id"]: option for option in decision.case["options"]}
+    assert next(iter(options)) == "today"
+    assert options["today"]["reconciliation_factor"] == 0.9
+    assert options["today"]["privacy"] == ["no_training"]
+    assert "prices" not in options["today"], "the catalog prices it, on the day of the case"
+    assert decision.case["evidence"]["/workload/requests_per_month"]["basis"] == "billed"
+
+
+def test_an_api_nobody_has_a_price_of_is_refused_until_its_prices_are_given(client: Client, workload: Workload) -> None:
+    start = {"workload": workload.pk, "today": "another", "provider": "openai", "model": "gpt-4.1-minni"}
+    page = page_of(client, "/o/acme/decisions/new/", **start)
+    assert '<a href="#id_model">' in page
+    assert "did you mean gpt-4.1-mini" in page
+    assert "What to compare it with" not in page
+    page = page_of(client, "/o/acme/decisions/new/", **start, input_usd_per_mtok="1")
+    assert "Give the input and the output price, or neither." in page
+    page = page_of(client, "/o/acme/decisions/new/", **start, input_usd_per_mtok="1", output_usd_per_mtok="3")
+    assert "priced at the prices given above" in page
+
+
+def test_without_a_workload_there_is_nothing_to_decide(client: Client, acme: Organization) -> None:
+    assert "none is described yet" in page_of(client, "/o/acme/decisions/new/")
+
+
+def test_the_page_shows_the_evaluation(client: Client, decision: Decision, home: str) -> None:
+    page, found = page_of(client, home), evaluation(decision)
+    assert found.verdict.sentence.replace("'", "&#x27;") in page
+    assert all(reason.replace("'", "&#x27;") in page for reason in found.verdict.reasons)
+    rows = figures_of(page)
+    assert len(rows) == len(found.options) == 4
+    for row, (name, shown) in zip(found.options, rows.items(), strict=True):
+        assert row.usd_per_month is not None, name
+        assert row.tco_usd is not None, name
+        for amount in (row.usd_per_month, row.tco_usd):
+            assert {f"{amount.p10:,.0f}", f"{amount.p50:,.0f}", f"{amount.p90:,.0f}"} <= set(shown), name
+        assert amount_text(row.usd_per_mtok, places=3) in shown, name
+    for message in (row.message for row in found.break_even):
+        assert message in page
+    assert all(line.replace("'", "&#x27;") in page for line in found.limitations)
+    assert f"Checks: {len(found.checks) - 1} of {len(found.checks) - 1} passed" in page
+    assert "priced at list times k = 0.9 (billed: $17,000 for what lists at $18,900" in page
+
+
+def test_each_chart_has_its_sentence_its_numbers_and_its_files(client: Client, home: str) -> None:
+    page = page_of(client, home)
+    for chart in ("cost", "week", "sensitivity"):
+        figure = json.loads(re.findall(rf'<script id="{chart}" type="application/json">(.*?)</script>', page)[0])
+        assert {"data", "layout"} == figure.keys()
+        assert f'<noscript><img src="{home}charts/{chart}.svg" alt="' in page
+        picture = client.get(f"{home}charts/{chart}.svg")
+        assert picture["Content-Type"] == "image/svg+xml"
+        assert picture.content.startswith(b"<svg")
+        numbers = client.get(f"{home}charts/{chart}.csv").content.decode().splitlines()
+        assert len(numbers) > 5
+    assert "data-chart" in page
+    assert "style=" not in page, "inline styles are refused by the policy"
+    assert client.get(f"{home}charts/pie.svg").status_code == 404
+
+
+def test_what_if_stays_in_the_address_until_it_is_saved(client: Client, decision: Decision, home: str) -> None:
+    saved = page_of(client, home)
+    page = page_of(client, home, requests_per_month="20000000")
+    assert "What if: Requests per month 20,000,000. Nothing of it is saved." in page
+    assert figures_of(page) != figures_of(saved)
+    assert f"{home}charts/cost.svg?requests_per_month=20000000" in page
+    assert figures_of(page_of(client, home)) == figures_of(saved)
+    assert client.post(f"{home}save/?requests_per_month=20000000")["Location"] == home
+    decision.refresh_from_db()
+    assert decision.case["workload"]["requests_per_month"] == 20_000_000
+    assert decision.case["evidence"]["/workload/requests_per_month"]["source"] == "entered by alice@example.com"
+    assert figures_of(page_of(client, home)) == figures_of(page)
+    assert event_list(organization_id=decision.organization_id)[0].details["changed"] == ["requests_per_month"]
+
+
+def test_the_address_says_only_what_differs(client: Client, home: str) -> None:
+    page = client.get(home)
+    form = page.context["form"]
+    everything = {field: form[field].value() for field in form.fields}
+    assert client.get(home, everything)["Location"] == home
+    assert client.get(home, everything | {"fte": "0"})["Location"] == f"{home}?fte=0"
+    part = client.get(home, everything | {"fte": "0"}, headers={"HX-Request": "true"})
+    assert (part.status_code, part["HX-Push-Url"]) == (200, f"{home}?fte=0")
+
+
+def test_one_number_may_turn_several_options(client: Client, decision: Decision, home: str) -> None:
+    client.post(f"{home}save/?fte=0.5&headroom_percent=30&usd_per_hour_h100=2.5&peak_to_mean=3&api_drift_percent=-10")
+    decision.refresh_from_db()
+    fleets = {option["hardware"]["gpu"]: option for option in decision.case["options"] if option["kind"] == "self_host"}
+    assert len(fleets) == 2
+    assert all(fleet["operations"]["fte"] == 0.5 and fleet["scaling"]["headroom"] == 0.3 for fleet in fleets.values())
+    assert fleets["H100"]["hardware"]["usd_per_hour"] == 2.5
+    assert [gpu for gpu, fleet in fleets.items() if "usd_per_hour" not in fleet["hardware"]] != ["H100"]
+    assert decision.case["workload"]["hourly_shape"] == {"peak_to_mean": 3}
+    assert decision.case["drift"] == {"api_price_per_year": -0.1}
+    page = page_of(client, home)
+    assert "$2.50" in page
+    assert evaluation(decision).options
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("requests_per_month", "0", "greater than or equal to 1"),
+        ("requests_per_month", "many", "Enter a number."),
+        ("cached_input_percent", "130", "less than or equal to 100"),
+        ("peak_to_mean", "30", "less than or equal to 24"),
+        ("horizon_months", "2.5", "must be a whole number of months"),
+        ("growth_percent", "-100", "must be a rate"),
+        ("as_of", "soon", "Enter a valid date."),
+    ],
+)
+def test_a_refused_value_is_one_error_at_its_field(
+    client: Client, decision: Decision, home: str, field: str, value: str, message: str
+) -> None:
+    page = page_of(client, home, **{field: value})
+    assert page.count('role="alert"') == 1
+    assert page.count('<li><a href="#id_') == 1
+    assert f'<a href="#id_{field}">' in page
+    assert message in page
+    assert '<table class="options">' not in page
+    before = decision.case
+    client.post(f"{home}save/?{field}={value}")
+    decision.refresh_from_db()
+    assert decision.case == before
+
+
+def test_a_day_without_prices_is_an_error_where_the_price_would_be(client: Client, home: str) -> None:
+    page = page_of(client, home, as_of="2020-01-01")
+    assert "no on_demand offer of" in page
+    assert '<a href="#id_usd_per_hour_' in page
+
+
+def test_a_viewer_reads_and_varies_and_an_editor_saves(
+    decision: Decision, home: str, bob: User, charlie: User, member: Member, log_in: LogIn
+) -> None:
+    viewer = log_in(bob)
+    page = page_of(viewer, home, fte="1")
+    assert "Save these values" not in page
+    assert "Issue a version" not in page_of(viewer, home)
+    for address in (f"{home}save/?fte=1", f"{home}issue/", f"{home}options/h100/remove/"):
+        assert viewer.post(address).status_code == 403
+    assert "operations" not in json.dumps(Decision.objects.get().case)
+    assert log_in(member("erin", Role.EDITOR)).post(f"{home}save/?fte=1").status_code == 302
+    assert '"fte": 1' in json.dumps(Decision.objects.get().case)
+    assert log_in(charlie).get(home).status_code == 404
+
+
+def test_an_option_is_added_from_the_catalog_and_taken_out(client: Client, decision: Decision, home: str) -> None:
+    client.post(f"{home}options/host/", {"host": "host:fireworks:qwen/qwen3-8b", "privacy": ["zero_retention"]})
+    client.post(f"{home}options/api/", {"provider": "OpenAI", "model": "gpt-4.1-nano"})
+    rented = {"measurement": "published:qwen3-8b-l40s-bf16-1024x256", "policy": "scheduled", "cold_start_s": "90"}
+    client.post(f"{home}options/rented/", rented | {"usd_per_hour": "1.10"})
+    decision.refresh_from_db()
+    options = {option["id"]: option for option in decision.case["options"]}
+    assert {"fireworks", "openai", "l40s"} <= options.keys()
+    assert options["fireworks"]["open_weights"] is True
+    assert options["l40s"]["hardware"]["usd_per_hour"] == "1.10"
+    assert options["l40s"]["scaling"] == {"policy": "scheduled", "cold_start_s": 90}
+    assert decision.case["evidence"]["/options/l40s/hardware/usd_per_hour"]["source"] == "entered by alice@example.com"
+    page = page_of(client, home)
+    assert "Qwen3-8B on L40S" in page
+    client.post(f"{home}options/l40s/remove/")
+    decision.refresh_from_db()
+    assert "l40s" not in json.dumps(decision.case)
+    assert "l40s" not in [row.id for row in evaluation(decision).options]
+
+
+def test_todays_api_stays(client: Client, decision: Decision, home: str) -> None:
+    page = client.post(f"{home}options/today/remove/", follow=True).content.decode()
+    assert "Today&#x27;s API stays" in page
+    assert decision.case["options"][0]["id"] == "today"
+
+
+def test_a_typed_rate_is_assumed_and_needs_its_whole_description(client: Client, decision: Decision, home: str) -> None:
+    form = {"measurement": "typed", "policy": "fixed", "cold_start_s": "0", "rate_unit": "tokens_per_s"}
+    page = client.post(f"{home}options/rented/", form | {"gpu": "H200"}).content.decode()
+    assert page.count("A typed rate needs this too.") == 3 * 2, "in the summary and at the field"
+    form |= {"gpu": "H200", "gpus_per_replica": "2", "model": "Qwen/Qwen3-32B", "rate": "2500"}
+    assert client.post(f"{home}options/rented/", form).status_code == 302
+    decision.refresh_from_db()
+    option = decision.case["options"][-1]
+    assert option["capacity"] == {"tokens_per_s": 2500}
+    grades = {row.field: row.grade for row in evaluation(decision).evidence}
+    assert grades[f"/options/{option['id']}/capacity"] == "E"
+
+
+def test_an_own_calibration_is_an_option_of_its_organization_only(
+    client: Client, alice: User, acme: Organization, decision: Decision, home: str, make_record: Callable[..., Record]
+) -> None:
+    lengths = {"kind": "fixed", "mean_input_tokens": 1000.0, "mean_output_tokens": 200.0, "trace": None}
+    lengths |= {"mix": [{"input": 1000, "output": 200, "weight": 1.0}], "trace_sha256": None}
+    record = make_record(workload=lengths | {"burstiness": 1.0, "prefix_hit_share": 0.0})
+    elsewhere = organization_create(name="Second", admin=alice)
+    content = record.to_json().encode()
+    record_import(organization=elsewhere, actor=alice, file_name="r.json", content=content)
+    form = {"measurement": f"sha256:{record.sha256}", "policy": "fixed", "cold_start_s": "10"}
+    page = client.post(f"{home}options/rented/", form).content.decode()
+    assert '<a href="#id_measurement">' in page
+    assert "Your own calibrations" not in page
+    record_import(organization=acme, actor=alice, file_name="r.json", content=content)
+    assert client.post(f"{home}options/rented/", form).status_code == 302
+    page = page_of(client, home)
+    assert "tiny on CPU" in page
+    row = evaluation(decision).options[-1]
+    assert row.id == "cpu"
+    grades = {row.field: (row.grade, row.source) for row in evaluation(decision).evidence}
+    grade, source = grades["/options/cpu/capacity"]
+    assert grade == "B"
+    assert record.sha256[:12] in source
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "field", "message"),
+    [
+        ("api", {"provider": "openai", "model": "gpt-9"}, "model", "no list price of openai / gpt-9"),
+        ("api", {"provider": "openai", "model": ""}, "model", "This field is required"),
+        ("api", {"provider": "x", "model": "y", "input_usd_per_mtok": "1"}, "output_usd_per_mtok", "or neither"),
+        ("host", {"host": "host:nobody:nothing"}, "host", "Select a valid choice"),
+        (
+            "rented",
+            {"measurement": "typed", "model": "m", "gpu": "RTX 4090", "gpus_per_replica": "1", "rate": "1",
+             "policy": "fixed", "cold_start_s": "0", "usd_per_hour": "-1"},
+            "usd_per_hour", "greater than or equal to 0",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refused_option_is_one_error_at_its_field(
+    client: Client, decision: Decision, home: str, kind: str, data: dict[str, Any], field: str, message: str
+) -> None:
+    page = client.post(f"{home}options/{kind}/", data).content.decode()
+    assert f'<a href="#id_{field}">' in page
+    assert message in page
+    decision.refresh_from_db()
+    assert len(decision.case["options"]) == 4
+
+
+def test_a_case_over_http_reads_no_file(client: Client, decision: Decision, home: str) -> None:
+    decision.case["options"][-1]["capacity"] = {"record": "/etc/passwd"}
+    decision.save()
+    page = page_of(client, home)
+    assert "files are read on the command line only" in page
+    assert '<table class="options">' not in page
+    client.post(f"{home}options/{decision.case['options'][-1]['id']}/remove/")
+    assert '<table class="options">' in page_of(client, home), "without that option there is an answer again"
+
+
+def test_a_quality_gate_excludes_what_is_not_known_to_pass(client: Client, acme: Organization) -> None:
+    workload = Workload.objects.create(organization=acme, name="Gated", figures={})
+    figure = {"basis": "assumed", "source": "x"}
+    gate = {"measure": "ifeval", "reference": "today", "margin": 0.1}
+    values = {"requests_per_month": 1e7, "input_tokens": 1000.0, "output_tokens": 200.0, "quality_gate": gate}
+    workload.figures = {name: figure | {"value": value} for name, value in values.items()}
+    workload.save()
+    start = f"?workload={workload.pk}&today=another&provider=openai&model=gpt-4.1-mini"
+    page = page_of(client, f"/o/acme/decisions/new/{start}")
+    assert "Own score on ifeval, %" in page
+    keys = ["host:novita:meta-llama/llama-3.3-70b-instruct", "published:qwen3-8b-h100-bf16-1024x256"]
+    answer = client.post(f"/o/acme/decisions/new/{start}", {"name": "Gated", "options": keys})
+    page = page_of(client, answer["Location"])
+    assert page.count('<span class="why">Excluded:') == 1
+    assert "llama-3.3-70b-instruct at novita" in page
+
+
+def test_a_name_is_taken_once_in_an_organization(
+    client: Client, workload: Workload, decision: Decision, charlie: User
+) -> None:
+    address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
+    page = client.post(address, {"name": "Support"}).content.decode()
+    assert "There is a decision called “Support” already" in page
+    assert '<a href="#id_name">' in page
+
+
+def test_the_workload_may_change_without_the_decision(client: Client, workload: Workload, decision: Decision) -> None:
+    before = evaluation(decision)
+    workload.figures["requests_per_month"]["value"] = 1.0
+    workload.save()
+    assert evaluation(decision) == before
+    assert before.options[0].usd_per_month is not None
+    assert before.options[0].usd_per_month.point == pytest.approx(Decimal("5670"), rel=Decimal("0.001"))
+
+
+def test_another_organizations_workload_is_none_of_mine(client: Client, alice: User, workload: Workload) -> None:
+    organization_create(name="Second", admin=alice)
+    page = page_of(client, f"/o/second/decisions/new/?workload={workload.pk}&today=another")
+    assert "Support" not in page
