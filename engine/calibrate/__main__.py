@@ -1,7 +1,7 @@
 """`python -m engine.calibrate`: measure what request rate one replica sustains inside an SLO.
 
 Progress is JSON lines on standard output. Exit 0: the record is written. 2: the request was refused, one line on
-standard error says why. 3: ended by SIGTERM or by --max-minutes; what was measured is written, marked incomplete.
+standard error says why. 3: ended by SIGTERM, Ctrl-C or --max-minutes; what was measured is written, marked incomplete.
 1: the engine broke down; nothing is written.
 """
 
@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None, target: Target | None = None) -> in
     """Run the command and return its exit code; `target` stands in for the embedded engine."""
     args = _parser().parse_args(arguments)
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: stop.set())
     if args.end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:

@@ -65,7 +65,7 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
         message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, none were meant to"
         yield _flag("prefix_hits", message, hits, PREFIX_HITS)
     if measured.complete and measured.drift is None:
-        yield _flag("drift", "drift is unknown: other processes used the CPU during a reference level", None, DRIFT)
+        yield _flag("drift", "drift is unknown: other processes disturbed a reference level", None, DRIFT)
     if measured.drift is not None and abs(measured.drift) > DRIFT:
         void = "; the calibration is void" if abs(measured.drift) > VOID_DRIFT else ""
         message = f"steps took {100 * measured.drift:+.1f} % longer at the end than at the beginning{void}"
