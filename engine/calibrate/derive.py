@@ -105,6 +105,7 @@ def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
         levels=tuple(level.spec.id for level in measured.fitted),
         steps=fit.steps,
         mape=fit.mape,
+        fitted_mape=fit.fitted_mape,
         held_out=tuple(
             HeldOutLevel(level=level.level, decode_mape=level.decode_mape, prefill_mape=level.prefill_mape)
             for level in fit.held_out

@@ -73,10 +73,14 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
 
 
 def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
-    mape = measured.fit.mape if measured.fit else None
-    if mape is not None and mape > MOST_MAPE:
-        message = f"the step model is {100 * mape:.1f} % off on held-out levels; no rate is predicted from it"
-        yield _flag("model_misfit", message, mape, MOST_MAPE)
+    fit = measured.fit
+    if fit and fit.mape is not None and fit.mape > MOST_MAPE:
+        message = f"the step model is {100 * fit.mape:.1f} % off on held-out levels; no rate is predicted from it"
+        if fit.fitted_mape > MOST_MAPE / 2:
+            message += (
+                f" (it is {100 * fit.fitted_mape:.1f} % off where it was fitted: the machine does not hold still)"
+            )
+        yield _flag("model_misfit", message, fit.mape, MOST_MAPE)
     if measured.levels and measured.max_rate is None:
         yield _flag(
             "closed_loop_only",

@@ -263,6 +263,7 @@ class StepModelFit(Part):
     """`ms = a_bucket + b·decode + c·prefill + d·context + e·prefill·context`; covariance in the order of `terms`.
 
     `mape` is the worse of the two kinds of step, mean over the held-out levels; null when none could be held out.
+    `fitted_mape` is the same of the steps it was fitted to: noise that no model of this form explains.
     """
 
     terms: tuple[str, ...]
@@ -271,6 +272,7 @@ class StepModelFit(Part):
     levels: tuple[Name, ...]
     steps: Count
     mape: NotNegative | None
+    fitted_mape: NotNegative | None = None
     held_out: tuple[HeldOutLevel, ...]
 
 

@@ -69,11 +69,16 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A model of all levels with its coefficients' covariance (order of TERMS), and every level held out once."""
+    """A model of all levels with its coefficients' covariance (order of TERMS), and every level held out once.
+
+    `fitted_mape` is its error on the very steps it was fitted to, for the worse kind: what no model of these terms
+    would do much better than, the machine's own unsteadiness included.
+    """
 
     model: StepModel
     covariance: tuple[tuple[float, ...], ...]
     steps: int
+    fitted_mape: float
     held_out: tuple[HeldOut, ...]
 
     @property
@@ -96,7 +101,14 @@ def fit_levels(levels: Mapping[str, Sequence[StepWork]]) -> Fit:
     for name in used if len(used) >= FEWEST_LEVELS else ():
         without, _ = _fit([row for other, rows in used.items() if other != name for row in rows])
         held_out.append(judge(name, without, used[name]))
-    return Fit(model, tuple(map(tuple, covariance.tolist())), len(everything), tuple(held_out))
+    seen = judge("all", model, everything)
+    return Fit(
+        model=model,
+        covariance=tuple(map(tuple, covariance.tolist())),
+        steps=len(everything),
+        fitted_mape=max(seen.decode_mape or 0.0, seen.prefill_mape or 0.0),
+        held_out=tuple(held_out),
+    )
 
 
 def judge(level: str, model: StepModel, rows: Sequence[StepWork]) -> HeldOut:
