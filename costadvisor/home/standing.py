@@ -11,9 +11,10 @@ from costadvisor.decisions.charts import allowed_break_evens
 from costadvisor.decisions.models import Recommendation
 from costadvisor.decisions.names import names_by_id
 from costadvisor.decisions.stages import Stage, next_stage, sign_obstacle
+from costadvisor.economics.verdict import ABOVE_USD, BELOW_USD
 from costadvisor.spend.month import UsageMonth, reaches_over
 
-RULE_OF_THUMB_USD = (Decimal(1_000), Decimal(10_000))
+RULE_OF_THUMB_USD = (BELOW_USD, ABOVE_USD)
 _ZONES = {
     "below": "Under about $1,000 a month, serving a model yourselves rarely pays.",
     "between": "Between about $1,000 and $10,000 a month, it depends: on lengths, shape of the week, people, privacy.",
