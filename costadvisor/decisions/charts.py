@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from costadvisor.charts.chart import Axis, LineChart, RangeChart, Reach, ReferenceLine, Series, Span, Table, tick_text
 from costadvisor.common.money import amount_text, money_in_prose
 from costadvisor.decisions.names import input_name, input_text, names_by_id
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, Option, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.costs import api_month, fleet_month, week_hours
 from costadvisor.economics.evaluation import BreakEven, Evaluation, Sensitivity
 from costadvisor.economics.fleet import planned_week
+from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.values import Exact
 
 LEAST_USD, MOST_USD = 100.0, 1_000_000.0

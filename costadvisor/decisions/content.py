@@ -11,7 +11,7 @@ from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
 from costadvisor.decisions.charts import allowed_break_evens
 from costadvisor.decisions.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.decisions.text import percent
-from costadvisor.economics.case import Case, Option
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import (
     Evaluation,
     InputValue,
@@ -20,6 +20,7 @@ from costadvisor.economics.evaluation import (
     Sensitivity,
     Spread,
 )
+from costadvisor.economics.options import Option
 
 DASH = "–"
 ZONES = {"below": "under $1,000", "between": "between $1,000 and $10,000", "above": "over $10,000"}

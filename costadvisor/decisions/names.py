@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from costadvisor.common.money import MINUS, money_in_prose
-from costadvisor.economics.case import ApiOption, Case, Option, ProvisionedOption, SelfHostOption
+from costadvisor.economics.case import Case
+from costadvisor.economics.options import ApiOption, Option, ProvisionedOption, SelfHostOption
 
 KINDS = {
     "api": "API",

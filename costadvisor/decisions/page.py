@@ -11,8 +11,9 @@ from costadvisor.decisions.assumptions import Assumption, assumptions
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
 from costadvisor.decisions.content import Content, OptionRow, content_of
 from costadvisor.decisions.names import input_name, input_text, names_by_id
-from costadvisor.economics.case import ApiOption, Case
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult
+from costadvisor.economics.options import ApiOption
 
 # What an option's cost rests on most, by the end of its pointer.
 _GRADED = {"prices": "price", "hardware/usd_per_hour": "rent", "capacity": "capacity"}

@@ -17,8 +17,8 @@ from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.written import with_option
 from costadvisor.economics import Case, CaseError, parse_case
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import ApiOption, SelfHostOption
 from costadvisor.economics.costs import api_month, resolved_prices
+from costadvisor.economics.options import ApiOption, SelfHostOption
 from costadvisor.economics.values import Exact
 from engine.calibrate.record import Record
 

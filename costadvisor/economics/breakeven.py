@@ -11,13 +11,14 @@ from typing import Literal
 import numpy as np
 
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.cashflow import discount_factors
 from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month, week_hours
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
 from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
 from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
+from costadvisor.economics.options import ApiOption, SelfHostOption
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
 

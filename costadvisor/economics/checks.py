@@ -7,9 +7,10 @@ from decimal import Decimal
 import numpy as np
 
 from costadvisor.economics.breakeven import cost_gap
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import BreakEven, Check, OptionResult, Spread
 from costadvisor.economics.fleet import planned_week, served_weights
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import baseline_of
 from costadvisor.economics.results import Costs
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from costadvisor.economics.capacity import planning_requests_per_s, resolved_capacity
-from costadvisor.economics.case import ApiOption, Case, CostedOption, Latency, Privacy, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.demand import requests_per_s, week_weights
 from costadvisor.economics.evaluation import Refusal
 from costadvisor.economics.fleet import planned_week
+from costadvisor.economics.options import ApiOption, CostedOption, Latency, SelfHostOption
+from costadvisor.economics.parts import Privacy
 from costadvisor.economics.pointers import option_by_id
 from costadvisor.economics.quality import quality_problem
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from costadvisor.common.money import money_in_prose, money_text
-from costadvisor.economics.case import ApiOption, CostedOption
+from costadvisor.economics.options import ApiOption, CostedOption
 
 
 def exact(value: float) -> Decimal:

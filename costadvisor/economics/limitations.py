@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, Latency, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import Totals
 from costadvisor.economics.figures import percent
+from costadvisor.economics.options import ApiOption, CostedOption, Latency, SelfHostOption
 from costadvisor.economics.wording import spend_basis
 
 LOWEST_SIMULATED_BURSTINESS = 0.25

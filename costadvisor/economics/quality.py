@@ -7,7 +7,8 @@ the usual 2.5 % one-sided test of non-inferiority.
 import math
 from collections.abc import Iterable
 
-from costadvisor.economics.case import Quality, QualityGate
+from costadvisor.economics.case import QualityGate
+from costadvisor.economics.options import Quality
 
 Z = 1.959963984540054
 

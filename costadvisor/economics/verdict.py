@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import AnswerKind, OptionResult, RuleOfThumb, Verdict, Zone
 from costadvisor.economics.figures import prose_usd
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
 from costadvisor.economics.wording import Findings, answer_sentence, doubt_sentence, reasons
 

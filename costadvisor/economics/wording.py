@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import BreakEven, OptionResult, Sensitivity
 from costadvisor.economics.evidence import evidence_of
 from costadvisor.economics.figures import count, exact, option_words, percent, plain, prose_usd, rate_usd
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
 
 
