@@ -34,11 +34,6 @@ def approver(member: Member, log_in: LogIn) -> Client:
 
 
 @pytest.fixture
-def home(decision: Decision) -> str:
-    return f"/o/acme/decisions/{decision.pk}/"
-
-
-@pytest.fixture
 def version(editor: Client, decision: Decision, home: str) -> str:
     """The address of version 1, a draft."""
     address: str = editor.post(f"{home}issue/")["Location"]
