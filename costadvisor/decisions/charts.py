@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from costadvisor.charts.chart import Axis, LineChart, RangeChart, Reach, ReferenceLine, Series, Span, Table, tick_text
 from costadvisor.common.money import amount_text, money_in_prose
-from costadvisor.decisions.names import input_name, input_text, names_by_id
 from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.costs import api_month, fleet_month, week_hours
 from costadvisor.economics.evaluation import BreakEven, Evaluation, Sensitivity
 from costadvisor.economics.fleet import planned_week
+from costadvisor.economics.names import input_name, input_text, names_by_id
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.values import Exact
 

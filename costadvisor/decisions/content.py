@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
 from costadvisor.decisions.charts import allowed_break_evens
-from costadvisor.decisions.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.decisions.text import percent
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import (
@@ -20,6 +19,7 @@ from costadvisor.economics.evaluation import (
     Sensitivity,
     Spread,
 )
+from costadvisor.economics.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.economics.options import Option
 
 DASH = "–"

@@ -10,9 +10,9 @@ from costadvisor.decisions.answers import Answer
 from costadvisor.decisions.assumptions import Assumption, assumptions
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
 from costadvisor.decisions.content import Content, OptionRow, content_of
-from costadvisor.decisions.names import input_name, input_text, names_by_id
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult
+from costadvisor.economics.names import input_name, input_text, names_by_id
 from costadvisor.economics.options import ApiOption
 
 # What an option's cost rests on most, by the end of its pointer.

@@ -7,7 +7,7 @@ from costadvisor.economics.case import Case, Evidence
 from costadvisor.economics.evaluation import EvidenceRow
 from costadvisor.economics.options import ApiOption, SelfHostOption
 
-UNSOURCED = "given in the case, or its default; no source"
+UNSOURCED = "assumed: no source is given"
 
 _OF_CASE = (
     "/workload/requests_per_month",
