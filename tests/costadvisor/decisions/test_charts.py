@@ -53,7 +53,7 @@ def test_the_tornado_is_widest_first_and_names_what_it_moves(demo: Advice) -> No
     assert chart is not None
     widths = [abs(row.at_high - row.at_low) for row in chart.rows]
     assert widths == sorted(widths, reverse=True)
-    assert chart.sentence.startswith(f"{chart.rows[0].label[:1].upper()}{chart.rows[0].label[1:]} moves the difference")
+    assert chart.sentence.startswith(f"What moves the difference most is {chart.rows[0].label}: from ")
     assert any(row.label == "API price, change a year" and row.low_text.endswith(" %") for row in chart.rows)
 
 

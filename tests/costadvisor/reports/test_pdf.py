@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -60,6 +61,14 @@ def test_every_figure_on_paper_is_the_evaluations(demo: Advice, pdf: bytes) -> N
         assert f"{row.usd_per_month.p50:,.0f}" in page
         assert f"{row.usd_per_month.point:,.2f}" in page
         assert all(f"{abs(line.usd_per_month):,.2f}" in page for line in row.lines)
+
+
+def test_nothing_on_paper_is_named_by_a_pointer_or_an_id(demo: Advice, pdf: bytes) -> None:
+    reader = PdfReader(BytesIO(pdf))
+    paper = " ".join(words(reader, number) for number in range(len(reader.pages)))
+    assert not re.search(r"/(options|workload|drift|slo|constraints)/", paper)
+    assert not re.search(r"\b(h100|l40s|(?<!-)hosted)\b", paper), "ids of the case"
+    assert "rent an hour for Qwen3-8B on H100" in paper
 
 
 def test_the_same_case_prints_the_same_bytes(demo: Advice, pdf: bytes) -> None:
