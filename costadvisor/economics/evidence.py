@@ -7,7 +7,7 @@ from costadvisor.economics.case import Case, Evidence
 from costadvisor.economics.evaluation import EvidenceRow
 from costadvisor.economics.options import ApiOption, SelfHostOption
 
-UNSOURCED = "assumed: no source is given"
+UNSOURCED = "no source is given"
 
 _OF_CASE = (
     "/workload/requests_per_month",
