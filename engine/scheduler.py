@@ -93,13 +93,8 @@ class Scheduler:
 
     def cancel(self, request: Request) -> None:
         """End a request wherever it is; a token of it that is still in flight is dropped at commit."""
-        if request.state is State.WAITING:
-            self.waiting.remove(request)
-        elif request.state is State.RUNNING:
-            self.running.remove(request)
-        else:
-            return
-        self._finish(request, "cancelled")
+        if request.state is not State.FINISHED:
+            self._finish(request, "cancelled")
 
     def plan(self) -> Step:
         """Decide the next step and take its blocks. An empty step means that nothing can run now."""
@@ -126,7 +121,6 @@ class Scheduler:
                 self._register(request, chunk.start + chunk.count)
             reason = request.finish_reason_after(token) if token is not None else None
             if reason is not None:
-                self._leave(request)
                 self._finish(request, reason)
                 finished.append(request)
         return finished
@@ -221,15 +215,13 @@ class Scheduler:
         self.preemptions += 1
 
     def _leave(self, request: Request) -> None:
-        if request.state is State.RUNNING:
-            self.running.remove(request)
-        elif request in self.waiting:
-            self.waiting.remove(request)
+        """Out of its queue, without blocks."""
+        queue = self.running if request.state is State.RUNNING else self.waiting
+        queue.remove(request)
         self.pool.release(request.blocks)
         request.blocks = []
 
     def _finish(self, request: Request, reason: str) -> None:
-        self.pool.release(request.blocks)
-        request.blocks = []
+        self._leave(request)
         request.state = State.FINISHED
         request.finish_reason = reason

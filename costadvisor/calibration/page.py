@@ -7,7 +7,8 @@ from costadvisor.calibration.record_facts import hardware_name
 from costadvisor.common.money import UNKNOWN
 from costadvisor.common.templatetags.figures import count, duration, percent, quantity
 from engine.calibrate.record import Record
-from engine.calibrate.record_parts import Compared, Distribution, Flag, Level
+from engine.calibrate.record_derived import Compared
+from engine.calibrate.record_parts import Distribution, Flag, Level
 
 NO_RATE = {
     "slo_unreachable": "not even a lone request meets the latency target",

@@ -1,21 +1,27 @@
-"""What the catalog knows: facts, each with the day it was true and where it was read. Money is Decimal."""
+"""What the catalog knows: facts, each with the day it was true and where it was read. Money is Decimal.
+
+The types of the fields also say how they are read from the snapshot's files: see `costadvisor.catalog.rows`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
 
-PLANS = ("on_demand", "reserved_1y", "reserved_3y", "spot", "serverless")
-CONFIDENCES = ("high", "medium", "low")
+from costadvisor.catalog.rows import Count, Day, Money, Name, Number, Whole, choice
+
+Plan = Annotated[str, choice("on_demand", "reserved_1y", "reserved_3y", "spot", "serverless")]
+Confidence = Annotated[str, choice("high", "medium", "low")]
 
 
 @dataclass(frozen=True)
 class Source:
     """Where facts were read, and on what terms they may be shown."""
 
-    id: str
-    name: str
-    licence: str
+    id: Name
+    name: Name
+    licence: Name
     note: str
 
 
@@ -23,9 +29,9 @@ class Source:
 class Rates:
     """USD per million tokens; cached input without a price of its own is billed as input."""
 
-    input_usd_per_mtok: Decimal
-    cached_input_usd_per_mtok: Decimal | None
-    output_usd_per_mtok: Decimal
+    input_usd_per_mtok: Money
+    cached_input_usd_per_mtok: Money | None
+    output_usd_per_mtok: Money
 
     @property
     def cache_read_usd_per_mtok(self) -> Decimal:
@@ -77,19 +83,19 @@ class ApiPrice:
 class GpuOffer:
     """One machine that can be rented: `usd_per_hour` is of the whole machine, all its GPUs."""
 
-    provider: str
-    offer: str
-    gpu: str
+    provider: Name
+    offer: Name
+    gpu: Name
     form_factor: str
-    gpus: int
-    gpu_memory_gib: int
-    vcpus: int | None
+    gpus: Whole
+    gpu_memory_gib: Whole
+    vcpus: Whole | None
     region: str
-    plan: str
-    usd_per_hour: Decimal
-    as_of: date
+    plan: Plan
+    usd_per_hour: Money
+    as_of: Day
     source: str
-    confidence: str
+    confidence: Confidence
     note: str
 
     @property
@@ -102,21 +108,21 @@ class GpuOffer:
 class OpenModel:
     """The shape of a model whose weights can be had; parameters are counted from the dimensions."""
 
-    model: str
-    licence: str
-    params_total: int
-    params_active: int
-    layers: int
-    hidden_size: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab_size: int
-    context_tokens: int
-    kv_bytes_per_token_bf16: int
-    as_of: date
+    model: Name
+    licence: Name
+    params_total: Count
+    params_active: Count
+    layers: Count
+    hidden_size: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    vocab_size: Count
+    context_tokens: Count
+    kv_bytes_per_token_bf16: Count
+    as_of: Day
     source: str
-    confidence: str
+    confidence: Confidence
     note: str
 
 
@@ -124,11 +130,11 @@ class OpenModel:
 class HostedModel:
     """A provider that serves an open model's weights; genai-prices has the prices where `rates` is None."""
 
-    model: str
-    provider: str
-    provider_model: str
+    model: Name
+    provider: Name
+    provider_model: Name
     rates: Rates | None
-    as_of: date | None
+    as_of: Day | None
     source: str
     note: str
 
@@ -140,23 +146,23 @@ class PublishedThroughput:
     Statistics of latency are named as published (`p50`, `p99`, `p50 of gaps`): they are not the same thing.
     """
 
-    series: str
-    engine: str
-    engine_version: str
-    model: str
-    gpu: str
+    series: Name
+    engine: Name
+    engine_version: Name
+    model: Name
+    gpu: Name
     form_factor: str
-    gpus: int
-    dtype: str
-    input_tokens: int
-    output_tokens: int
-    concurrency: int
-    output_tokens_per_s: float
-    ttft_ms: float | None
+    gpus: Count
+    dtype: Name
+    input_tokens: Count
+    output_tokens: Count
+    concurrency: Count
+    output_tokens_per_s: Number
+    ttft_ms: Number | None
     ttft_stat: str
-    tpot_ms: float | None
+    tpot_ms: Number | None
     tpot_stat: str
-    as_of: date
+    as_of: Day
     source: str
     note: str
 
@@ -169,14 +175,14 @@ class PublishedThroughput:
 class QualityScore:
     """A published score in 0..1 over `n` samples; scores of different harnesses compare only roughly."""
 
-    model: str
-    measure: str
-    score: float
-    n: int | None
+    model: Name
+    measure: Name
+    score: Number
+    n: Whole | None
     setting: str
-    as_of: date
+    as_of: Day
     source: str
-    confidence: str
+    confidence: Confidence
     note: str
 
 
@@ -184,15 +190,15 @@ class QualityScore:
 class OpexFact:
     """A published range of an operating cost or rate."""
 
-    category: str
-    item: str
-    low: Decimal
-    typical: Decimal
-    high: Decimal
-    unit: str
-    as_of: date
+    category: Name
+    item: Name
+    low: Money
+    typical: Money
+    high: Money
+    unit: Name
+    as_of: Day
     source: str
-    confidence: str
+    confidence: Confidence
     note: str
 
 

@@ -74,11 +74,11 @@ def _mean_tpot_bound_ms(level: PublishedThroughput) -> float:
 
 
 def _formula(first: PublishedThroughput, rate: float, ceiling: float, stretch: float) -> str:
-    lengths = f"{first.input_tokens:,} in / {first.output_tokens:,} out"
+    lengths = f"{first.input_tokens:,} tokens in and {first.output_tokens:,} out"
     if rate == 0:
-        return f"0: even the lightest level published at {lengths} misses the objective"
+        return f"0: even the lightest level published at {lengths} misses the latency target"
     if rate < ceiling:
-        start = f"{rate:.3g} requests/s, the most whose published tail is inside the objective, at {lengths}"
+        start = f"{rate:.3g} requests/s, the most whose published tail meets the latency target, at {lengths}"
     else:
-        start = f"{OPEN_LOOP_SHARE} x {ceiling / OPEN_LOOP_SHARE:.3g} requests/s, the most reached, at {lengths}"
-    return f"{start}; divided by {stretch:.3g}, the larger of the ratios of this workload's lengths to those"
+        start = f"{OPEN_LOOP_SHARE} x {ceiling / OPEN_LOOP_SHARE:.3g} requests/s, the most it reached, at {lengths}"
+    return f"{start}; divided by {stretch:.3g} for this workload's lengths"

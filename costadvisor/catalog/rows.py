@@ -1,21 +1,56 @@
-"""Rows of a catalog file, parsed field by field; a bad one is named by file, line and field."""
+"""Rows of a catalog file, made into facts; what is wrong is named by file, line and column.
+
+A fact is a dataclass; the type of a field, one of those below, says how the column of its name is read:
+`gpus: Whole`. With `Whole | None` an empty column is None, never 0; a plain `str` may be empty.
+"""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-Parsed = TypeVar("Parsed")
+Fact = TypeVar("Fact")
 
 
 class CatalogError(ValueError):
     """A catalog file that can't be used as it is."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """`parse` raises ValueError or ArithmeticError for a text that is not what is `needed`."""
+
+    needed: str
+    parse: Callable[[str], Any]
+
+    def at_least(self, least: int) -> "Column":
+        return Column(f"{self.needed}, {least} or more", lambda text: _bounded(self.parse(text), least))
+
+
+def choice(*choices: str) -> Column:
+    return Column(f"one of {', '.join(choices)}", lambda text: choices[choices.index(text)])
+
+
+def _bounded(number: Any, least: int) -> Any:
+    if not least <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+Name = Annotated[str, Column("a value", str)]
+Day = Annotated[date, Column("a day such as 2026-11-01", date.fromisoformat)]
+Whole = Annotated[int, Column("a whole number", int).at_least(0)]
+Count = Annotated[int, Column("a whole number", int).at_least(1)]
+Number = Annotated[float, Column("a number", float).at_least(0)]
+Money = Annotated[Decimal, Column("a number", Decimal).at_least(0)]
+
+
 class Row:
-    """One line of a file: each method takes a field, checks it and says what would be right."""
+    """One line of a file."""
 
     def __init__(self, file: str, line: int, fields: dict[str, str]) -> None:
         self._file = file
@@ -28,52 +63,29 @@ class Row:
             raise CatalogError(f"{self._file}: the column {field} is missing")
         return self._fields[field].strip()
 
-    def required(self, field: str) -> str:
-        return self._parse(field, str, "a value")
-
-    def choice(self, field: str, choices: Sequence[str]) -> str:
-        def chosen(text: str) -> str:
-            if text not in choices:
-                raise ValueError
-            return text
-
-        return self._parse(field, chosen, f"one of {', '.join(choices)}")
-
-    def day(self, field: str) -> date:
-        return self._parse(field, date.fromisoformat, "a day such as 2026-11-01")
-
-    def whole(self, field: str) -> int:
-        return self._parse(field, _at_least_zero(int), "a whole number, 0 or more")
-
-    def count(self, field: str) -> int:
-        number = self.whole(field)
-        if number == 0:
-            raise self.fail(field, "a whole number, 1 or more")
-        return number
-
-    def number(self, field: str) -> float:
-        return float(self.money(field))
-
-    def money(self, field: str) -> Decimal:
-        return self._parse(field, _at_least_zero(_finite_decimal), "a number, 0 or more")
-
-    def optional(self, field: str, read: Callable[[str], Parsed]) -> Parsed | None:
-        """`read(field)`, or None where the field is empty: unknown is never 0."""
-        return read(field) if self.text(field) else None
+    def fact(self, kind: type[Fact], **known: object) -> Fact:
+        """A fact of this kind from the row's fields; those in `known` are not read."""
+        hints = get_type_hints(kind, include_extras=True)
+        return kind(**known, **{field: self._read(field, hint) for field, hint in hints.items() if field not in known})
 
     def fail(self, field: str, needed: str) -> CatalogError:
         found = self.text(field)
         said = f"is {found!r}" if found else "is empty"
         return CatalogError(f"{self._file} line {self._line}: {field} {said}; it must be {needed}")
 
-    def _parse(self, field: str, parse: Callable[[str], Parsed], needed: str) -> Parsed:
-        text = self.text(field)
+    def _read(self, field: str, hint: Any) -> object:
+        text, parts = self.text(field), get_args(hint)
+        if hint is str:
+            return text
+        if NoneType in parts:
+            return self._read(field, parts[0]) if text else None
+        column: Column = parts[1]
         try:
-            if not text:
-                raise ValueError
-            return parse(text)
-        except (ValueError, InvalidOperation):
-            raise self.fail(field, needed) from None
+            if text:
+                return column.parse(text)
+        except (ValueError, ArithmeticError):
+            pass
+        raise self.fail(field, column.needed)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -91,23 +103,3 @@ def read_rows(path: Path) -> Iterator[Row]:
                 raise CatalogError(f"{path.name} line {line}: the row must have {columns} columns")
             yield Row(path.name, line, fields)
             line = reader.line_num + 1
-
-
-def _finite_decimal(text: str) -> Decimal:
-    number = Decimal(text)
-    if not number.is_finite():
-        raise ValueError
-    return number
-
-
-Comparable = TypeVar("Comparable", int, Decimal)
-
-
-def _at_least_zero(parse: Callable[[str], Comparable]) -> Callable[[str], Comparable]:
-    def parse_positive(text: str) -> Comparable:
-        number = parse(text)
-        if number < 0:
-            raise ValueError
-        return number
-
-    return parse_positive

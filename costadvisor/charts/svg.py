@@ -66,13 +66,14 @@ def _draw_lines(axes: Axes, chart: LineChart) -> None:
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     for index, series in enumerate(chart.series):
         _draw_series(axes, series, index)
-    _draw_axis(axes, "x", chart.x)
-    _draw_axis(axes, "y", chart.y)
     for span in chart.spans:
         axes.axvspan(span.start, span.end, facecolor="#e8f2f9", edgecolor="#56B4E9", linewidth=0.6, zorder=0)
         _label(axes, span.start, span.label, 0.98, "top")
     for number, line in enumerate(chart.lines):
         _draw_rule(axes, line, height=0.03 + 0.07 * number)
+    # Last, for a limit set before would shut out a rule far from the data, and leave its label off the page.
+    _draw_axis(axes, "x", chart.x)
+    _draw_axis(axes, "y", chart.y)
 
 
 def _draw_series(axes: Axes, series: Series, index: int) -> None:

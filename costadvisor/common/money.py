@@ -30,11 +30,11 @@ def money_text(amount: Decimal | None, currency: str) -> str:
 
 
 def money_in_prose(amount: Decimal | None, currency: str) -> str:
-    """Three significant digits, for sentences: `$12,300`, `$0.0451`."""
-    if amount is None or not amount:
+    """For sentences: three significant digits, from 1 to 100 to the cent: `$12,300`, `$2.31`, `$0.40`, `$0.0451`."""
+    if amount is None or not amount or 1 <= abs(amount) < 100:
         return money_text(amount, currency)
     rounded = Context(prec=3, rounding=ROUND_HALF_UP).plus(amount)
-    places = max(0, -int(rounded.as_tuple().exponent))
+    places = 0 if abs(amount) >= 100 else max(2, -int(rounded.as_tuple().exponent))
     return _with_currency(amount, amount_text(rounded, places=places), currency)
 
 

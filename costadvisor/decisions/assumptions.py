@@ -9,11 +9,22 @@ from costadvisor.common.spreadsheet import csv_text
 from costadvisor.economics import Case, case_bytes
 from costadvisor.economics.evaluation import Evaluation, EvidenceRow, Sensitivity
 from costadvisor.economics.inputs import uncertain_inputs
+from costadvisor.economics.options import SelfHostOption
 
 # Parts of a case that describe other parts, and words that decide as much as numbers do.
 NOT_ASSUMED = ("/seed", "/draws", "/uncertainty", "/evidence")
 WORDS = ("/as_of", "/hourly_shape", "/policy", "/plan")
 LONG_LIST = 12
+OWNED: tuple[str, ...] = (
+    "hardware/purchase_usd",
+    "hardware/useful_life_months",
+    "hardware/residual_share",
+    "hardware/power_kw",
+    "hardware/usd_per_kwh",
+    "hardware/pue",
+    "hardware/colocation_usd_per_month",
+)
+SCALED_TO_ZERO = ("scaling/idle_timeout_s", "scaling/keep_warm")
 
 
 @dataclass(frozen=True)
@@ -32,13 +43,16 @@ class Assumption:
 
 
 def assumptions(evaluation: Evaluation, case: Case) -> tuple[Assumption, ...]:
-    """In the order of the case's canonical form."""
+    """In the order of the case's canonical form; without fields that cost nothing under an option's plan or policy."""
+    without_effect = set(_without_effect(case))
     ranges = {drawn.pointer: (drawn.low, drawn.mode, drawn.high) for drawn in uncertain_inputs(case)}
     impacts = _impacts(evaluation.sensitivity)
     return tuple(
         _assumption(pointer, value, ranges.get(pointer), impacts.get(pointer, ""), evaluation.evidence)
         for pointer, value in _leaves(json.loads(case_bytes(case)))
-        if not pointer.startswith(NOT_ASSUMED) and (_is_number(value) or pointer.endswith(WORDS))
+        if not pointer.startswith(NOT_ASSUMED)
+        and pointer not in without_effect
+        and (_is_number(value) or pointer.endswith(WORDS))
     )
 
 
@@ -46,6 +60,15 @@ def assumptions_csv(rows: tuple[Assumption, ...]) -> str:
     """The log as a file. Text that a spreadsheet would run as a formula is defused; numbers stay numbers."""
     columns = [field.name for field in fields(Assumption)]
     return csv_text(columns, ([getattr(row, column) for column in columns] for row in rows))
+
+
+def _without_effect(case: Case) -> Iterator[str]:
+    """What only an owned machine costs, and what only a fleet that scales to zero waits for."""
+    for option in case.options:
+        if isinstance(option, SelfHostOption):
+            fields = () if option.hardware.plan == "owned" else OWNED
+            fields += () if option.scaling.policy == "scale_to_zero" else SCALED_TO_ZERO
+            yield from (f"/options/{option.id}/{field}" for field in fields)
 
 
 def _leaves(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
@@ -76,7 +99,7 @@ def _assumption(
         mode=mode,
         high=high,
         grade=known.grade if known else "",
-        source=known.source if known else "stated in the case, or its default",
+        source=known.source if known else "given in the case, or its default",
         as_of=known.as_of.isoformat() if known and known.as_of else "",
         impact=impact,
     )
@@ -95,7 +118,7 @@ def _impact(swing: float, largest: float) -> str:
 
 
 def _short(bound: float) -> str:
-    return f"{bound:.0f}" if abs(bound) >= 1000 else f"{bound:.4g}"
+    return f"{bound:.0f}" if abs(bound) >= 1000 else f"{bound:.6g}"
 
 
 def _text(value: Any) -> str:

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from costadvisor.charts.chart import Axis, LineChart, RangeChart, Reach, ReferenceLine, Series, Span, Table, tick_text
 from costadvisor.common.money import amount_text, money_in_prose
-from costadvisor.decisions.names import input_name, input_text, names_by_id
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, Option, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.costs import api_month, fleet_month, week_hours
 from costadvisor.economics.evaluation import BreakEven, Evaluation, Sensitivity
 from costadvisor.economics.fleet import planned_week
+from costadvisor.economics.names import input_name, input_text, names_by_id
+from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.values import Exact
 
 LEAST_USD, MOST_USD = 100.0, 1_000_000.0
@@ -119,11 +120,11 @@ def sensitivity_chart(evaluation: Evaluation, case: Case) -> RangeChart | None:
     return RangeChart(
         id="sensitivity",
         title="What the answer depends on",
-        sentence=f"{_capital(input_name(first.input, names))} moves the difference most: "
+        sentence=f"What moves the difference most is {input_name(first.input, names)}: "
         f"from {_signed(first.npv_low_usd)} at {input_text(first.input, first.low)} "
         f"to {_signed(first.npv_high_usd)} at {input_text(first.input, first.high)}. "
-        "Below zero the recommendation is the cheaper.",
-        x=Axis("total cost of the recommendation less the best of the other kind (USD)", "usd"),
+        "Below zero the recommendation is cheaper.",
+        x=Axis("recommendation less the best of the other kind (USD)", "usd"),
         rows=tuple(
             Reach(input_name(row.input, names), float(row.npv_low_usd), float(row.npv_high_usd),
                 input_text(row.input, row.low), input_text(row.input, row.high))
@@ -196,10 +197,6 @@ def _cost_table(spends: Floats, costs: Mapping[str, Sequence[float]], names: Map
 
 def _prose(usd: float) -> str:
     return money_in_prose(Decimal(usd), "USD")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _signed(usd: Decimal) -> str:

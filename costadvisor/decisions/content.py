@@ -9,9 +9,8 @@ from decimal import Decimal
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
 from costadvisor.decisions.charts import allowed_break_evens
-from costadvisor.decisions.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.decisions.text import percent
-from costadvisor.economics.case import Case, Option
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import (
     Evaluation,
     InputValue,
@@ -20,9 +19,15 @@ from costadvisor.economics.evaluation import (
     Sensitivity,
     Spread,
 )
+from costadvisor.economics.names import input_name, input_text, kind_name, names_by_id
+from costadvisor.economics.options import Option
 
 DASH = "–"
-ZONES = {"below": "under $1,000", "between": "between $1,000 and $10,000", "above": "over $10,000"}
+ZONES = {
+    "below": "says that self-hosting rarely pays (under $1,000)",
+    "between": "leaves the answer open (from $1,000 to $10,000)",
+    "above": "says that self-hosting often pays (over $10,000)",
+}
 HASH_SHOWN = 12
 ILLUSTRATIVE = "Illustrative data: made for demonstration, not anybody's bill."
 
@@ -150,7 +155,7 @@ def content_of(evaluation: Evaluation, case: Case) -> Content:
         evpi=f"Knowing everything before deciding is worth {_prose(information.evpi_usd)}." if information else "",
         information=tuple(_information(row, names) for row in information.inputs) if information else (),
         evidence=tuple(
-            EvidenceRow(row.field, row.grade, row.source, row.as_of.isoformat() if row.as_of else DASH)
+            EvidenceRow(input_name(row.field, names), row.grade, row.source, f"{row.as_of or DASH}")
             for row in evaluation.evidence
         ),
         limitations=evaluation.limitations,
@@ -173,7 +178,8 @@ def _figures(evaluation: Evaluation, case: Case, names: Mapping[str, str]) -> tu
         figures.insert(0, _figure(f"Best: {names[best]}, a month", rows[best].usd_per_month))
         figures.append(_figure(f"Saved {horizon}", rows[best].npv_usd))
     if evaluation.verdict.confidence is not None:
-        told = "share of draws in which it beats every option of the other kind"
+        than = "every allowed API" if rows[best or today].kind == "self_host" else "serving the model ourselves"
+        told = f"share of {evaluation.draws:,} draws in which it costs less than {than}"
         figures.append(Figure("Confidence", percent(evaluation.verdict.confidence), told))
     return tuple(figures)
 
@@ -193,7 +199,7 @@ def _ask(evaluation: Evaluation, names: Mapping[str, str]) -> str:
         return "Decide which constraint to relax: the reasons above say what each would save."
     return (
         f"Approve {names[verdict.option]} for this workload, on the assumptions listed at the end. "
-        "Ask again when the volume, a price or the objective leaves the range given there."
+        "Decide again when the volume or a price leaves its range, or when the latency target changes."
     )
 
 
@@ -201,13 +207,10 @@ def _rule_of_thumb(rule: RuleOfThumb) -> str:
     """Empty where there is nothing to compare."""
     if rule.api_usd_per_month is None or rule.zone is None or rule.agrees is None:
         return ""
-    verb = "agrees with" if rule.agrees else "differs from"
-    floor = rule.floor_usd_per_month
-    least = "" if floor is None else f" A fleet of one's own costs at least {_prose(floor)} a month here."
-    return (
-        f"The published rule of thumb, at {_prose(rule.api_usd_per_month)} of API spend a month "
-        f"({ZONES[rule.zone]}), {verb} this answer.{least}"
-    )
+    floor, fits = rule.floor_usd_per_month, "this answer agrees with it" if rule.agrees else "this answer differs"
+    said = ZONES[rule.zone] if rule.zone == "between" else f"{ZONES[rule.zone]}; {fits}"
+    least = "" if floor is None else f" The smallest fleet of our own, with its people, costs {_prose(floor)} a month."
+    return f"At {_prose(rule.api_usd_per_month)} of API spend a month the published rule of thumb {said}.{least}"
 
 
 def _option_row(row: OptionResult, option: Option, names: Mapping[str, str]) -> OptionRow:
@@ -215,7 +218,7 @@ def _option_row(row: OptionResult, option: Option, names: Mapping[str, str]) -> 
     today = option.baseline
     return OptionRow(
         name=names[row.id],
-        kind=f"{row.id}: {kind_name(option)}" + (", today" if today else ""),
+        kind=kind_name(option) + (", today" if today else ""),
         refusals=tuple(refusal.message for refusal in row.refusals),
         month=_median(row.usd_per_month),
         month_range=_range(row.usd_per_month),

@@ -2,9 +2,9 @@
 
 from costadvisor.charts.chart import Chart, RangeChart
 from costadvisor.common.spreadsheet import csv_text
-from costadvisor.decisions.names import kind_name, names_by_id
 from costadvisor.economics import Case, Evaluation
 from costadvisor.economics.evaluation import OptionResult
+from costadvisor.economics.names import kind_name, names_by_id
 
 SPREADS = ("usd_per_month", "tco_usd", "tco_undiscounted_usd", "npv_usd")
 POINTS = ("point", "p10", "p50", "p90")

@@ -7,12 +7,14 @@ from typing import Any
 from costadvisor.charts.chart import Chart
 from costadvisor.charts.plotly_json import plotly_figure
 from costadvisor.decisions.answers import Answer
-from costadvisor.decisions.assumptions import Assumption, assumptions
+from costadvisor.decisions.assumption_log import LoggedAssumption, logged
+from costadvisor.decisions.assumptions import assumptions
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
 from costadvisor.decisions.content import Content, OptionRow, content_of
-from costadvisor.decisions.names import input_name, input_text, names_by_id
-from costadvisor.economics.case import ApiOption, Case
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult
+from costadvisor.economics.names import names_by_id
+from costadvisor.economics.options import ApiOption
 
 # What an option's cost rests on most, by the end of its pointer.
 _GRADED = {"prices": "price", "hardware/usd_per_hour": "rent", "capacity": "capacity"}
@@ -32,17 +34,6 @@ class OptionLine:
 class DrawnChart:
     chart: Chart
     figure: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LoggedAssumption:
-    """`low` and `high` are empty for what is taken as given."""
-
-    name: str
-    value: str
-    low: str
-    high: str
-    said: Assumption
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ def answer_page(answer: Answer) -> AnswerPage:
     content = content_of(evaluation, case)
     baseline = next(option.id for option in case.options if option.baseline)
     names = names_by_id(case)
-    logged = [_logged(row, names) for row in assumptions(evaluation, case)]
+    log = [logged(row, names) for row in assumptions(evaluation, case)]
     return AnswerPage(
         content=content,
         reconciliation=_reconciliation(case),
@@ -82,8 +73,8 @@ def answer_page(answer: Answer) -> AnswerPage:
             for row, result in zip(content.options, evaluation.options, strict=True)
         ),
         charts=tuple(DrawnChart(chart, plotly_figure(chart)) for chart in charts_of(answer).values()),
-        assumptions=tuple(row for row in logged if row.low),
-        constants=tuple(row for row in logged if not row.low),
+        assumptions=tuple(row for row in log if row.low),
+        constants=tuple(row for row in log if not row.low),
     )
 
 
@@ -105,19 +96,6 @@ def _reconciliation(case: Case) -> str:
     said = case.evidence.get(f"/options/{today.id}/reconciliation_factor")
     k = f"Today's API is priced at list times k = {float(today.reconciliation_factor):.4g}"
     return f"{k} ({said.basis}: {said.source})." if said else f"{k}: nothing billed could be held against it."
-
-
-def _logged(row: Assumption, names: Mapping[str, str]) -> LoggedAssumption:
-    value, low, high = (_read(row.pointer, text) for text in (row.value, row.low, row.high))
-    return LoggedAssumption(input_name(row.pointer, names), value, low, high, row)
-
-
-def _read(pointer: str, text: str) -> str:
-    """A number in the units people read it in; other words as they are."""
-    try:
-        return input_text(pointer, float(text))
-    except ValueError:
-        return text
 
 
 def _payback(result: OptionResult) -> str:

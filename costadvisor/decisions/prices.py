@@ -37,7 +37,7 @@ def resolve_rent(option: Json, path: str, as_of: date, evidence: Json, catalog: 
     if hardware.get("usd_per_hour") is not None:
         written = Decimal(str(hardware["usd_per_hour"]))
         for offer in (offer for offer, rent in rents.items() if rent == written):
-            evidence.setdefault(field, _imported(f"{offer.provider}, {offer.offer}: {offer.source}", offer.as_of))
+            evidence.setdefault(field, _imported(f"{_machine(offer)}: {offer.source}", offer.as_of))
         return
     if not rents:
         raise CaseError(
@@ -56,6 +56,12 @@ def _rents(gpu: str, plan: str, gpus: int, as_of: date, catalog: Catalog) -> Map
         offer: offer.usd_per_hour if offer.usd_per_gpu_hour is None else offer.usd_per_gpu_hour * gpus
         for offer in offers
     }
+
+
+def _machine(offer: GpuOffer) -> str:
+    """With its size where no GPU says it: `hyperstack, n1-cpu-small (4 vCPUs)`."""
+    size = f" ({offer.vcpus} vCPUs)" if offer.vcpus and not offer.gpus else ""
+    return f"{offer.provider}, {offer.offer}{size}"
 
 
 def _prices(price: ApiPrice) -> Json:

@@ -12,13 +12,13 @@ from costadvisor.common.money import money_in_prose
 from costadvisor.decisions import candidates
 from costadvisor.decisions.candidates import Candidate
 from costadvisor.decisions.capacity import PUBLISHED, STORED
-from costadvisor.decisions.names import option_name
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.written import with_option
 from costadvisor.economics import Case, CaseError, parse_case
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import ApiOption, SelfHostOption
 from costadvisor.economics.costs import api_month, resolved_prices
+from costadvisor.economics.names import option_name
+from costadvisor.economics.options import ApiOption, SelfHostOption
 from costadvisor.economics.values import Exact
 from engine.calibrate.record import Record
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from costadvisor.common.money import UNKNOWN, amount_text
-from costadvisor.decisions.names import names_by_id
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult, Spread
+from costadvisor.economics.names import names_by_id
 
 HEADINGS = ("option", "USD a month", "p10 to p90", "total USD", "USD per M tokens", "cheapest in")
 

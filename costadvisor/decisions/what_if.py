@@ -13,7 +13,8 @@ from django.utils.text import slugify
 
 from costadvisor.decisions.written import entered
 from costadvisor.economics import Case
-from costadvisor.economics.case import PeakToMean, SelfHostOption
+from costadvisor.economics.case import PeakToMean
+from costadvisor.economics.options import SelfHostOption
 from costadvisor.economics.pointers import pointed
 from costadvisor.economics.quantities import PEAK_RATIO, Quantity
 

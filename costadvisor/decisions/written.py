@@ -59,7 +59,7 @@ def case_written(*, name: str, as_of: date, parts: Json, profile: Profile, optio
 
 
 def with_option(case: Json, written: WrittenOption) -> Json:
-    """A copy with one option more, under a short id that says where it runs: sentences call it by that."""
+    """A copy with one option more, under a short id that says where it runs."""
     changed, option = deepcopy(case), written.option
     place = option["provider"] if option["kind"] == "api" else option["hardware"]["gpu"]
     stem = slugify(place.replace(".", "-"))[:56]

@@ -11,13 +11,15 @@ from typing import Literal
 import numpy as np
 
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.cashflow import discount_factors
 from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month, week_hours
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
 from costadvisor.economics.evaluation import BreakEven, Interval
 from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
 from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
+from costadvisor.economics.names import names_by_id
+from costadvisor.economics.options import ApiOption, SelfHostOption
 from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
 from costadvisor.economics.values import Exact
 
@@ -138,7 +140,7 @@ class _Comparison:
             never=never,
             always_from_api_usd_per_month=None if always_from is None else self._usd(always_from),
             intervals=tuple(intervals[:MOST_INTERVALS]),
-            message=self._message(found, never, limit),
+            message=self._message(found, never=never, open_ended=open_ended, limit=limit),
         )
 
     def _range(self) -> tuple[float, float, int | None]:
@@ -163,23 +165,33 @@ class _Comparison:
             to_tokens_per_month=None if stop is None else stop * tokens,
         )
 
-    def _message(self, found: Cheaper, never: bool, limit: int | None) -> str:
-        what = "running cost" if self.basis.name == "month_1" else "total over the horizon"
+    def _message(self, found: Cheaper, *, never: bool, open_ended: bool, limit: int | None) -> str:
+        by, api = self._by(), names_by_id(self.case)[self.api.id]
         if never:
-            own, api = (self._prose_per_mtok(usd) for usd in (self.fleet.usd_per_request, self.api_usd_per_request))
-            return f"Never: one full replica costs {own}/Mtok, {self.api.id} {api}."
+            own, its = (self._prose_per_mtok(usd) for usd in (self.fleet.usd_per_request, self.api_usd_per_request))
+            return f"Never: one full replica costs {own} per million tokens, {api} {its}."
         if not found.stretches:
-            end = f"up to {limit:,} replicas" if limit else "$10 to $10M of API spend a month"
-            return f"Not within {end}, by {what}."
-        start = found.stretches[0][0]
-        spend = prose_usd(self._usd(start))
-        text = f"Cheaper than {self.api.id} from {spend} of API spend a month ({self._replicas(start)}), by {what}"
-        more = len(found.stretches) - 1
-        if more:
-            text += f"; {more} further {'stretch' if more == 1 else 'stretches'} above it with gaps between"
+            end = f"with up to {count(limit, 'replica')}" if limit else "anywhere from $10 to $10M of API spend a month"
+            return f"Not cheaper than {api} {end}, by {by}."
+        text = f"Cheaper than {api} {self._where(found, open_ended)}, by {by}"
         if found.examined_to is not None:
             text += f"; not examined above {prose_usd(self._usd(found.examined_to))}"
         return text + "."
+
+    def _by(self) -> str:
+        months = count(self.case.horizon_months, "month")
+        return "running cost" if self.basis.name == "month_1" else f"total cost over {months}"
+
+    def _where(self, found: Cheaper, open_ended: bool) -> str:
+        """From the first stretch on; with gaps where there are more, up to the last."""
+        start, (last_start, last_stop) = found.stretches[0][0], found.stretches[-1]
+        more = len(found.stretches) > 1
+        first, last = (prose_usd(self._usd(volume)) for volume in (start, last_start if open_ended else last_stop))
+        spend = f"of API spend a month ({self._replicas(start)})"
+        if open_ended:
+            return f"from {first} {spend}" + (f", with gaps up to {last}" if more else "")
+        between = f"between {first} and {last}" if first != last else f"at about {first}"
+        return f"{between} {spend}" + (", with gaps" if more else "")
 
     def _replicas(self, volume: float) -> str:
         """Of the busiest hour in month 1, at a volume just above this one."""

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from costadvisor.economics.case import Capacity, Case, Grade, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.options import Capacity, SelfHostOption
+from costadvisor.economics.parts import Grade
 from costadvisor.economics.values import Exact, Sample, Values
 
 # Multipliers low, mode, high by grade, for a capacity without bounds of its own.

@@ -18,25 +18,22 @@ Every model is frozen. Decimal numbers are exact as written; whole numbers are i
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StringConstraints, Tag
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
+from costadvisor.economics.options import Option
+from costadvisor.economics.parts import Basis, Grade, Name, Note, OptionId, Part, Privacy
 from costadvisor.economics.quantities import (
     AtLeastOne,
-    Count,
-    CountFromOne,
     Day,
     Draws,
-    HoursPerDay,
     HoursPerMonth,
     Interest,
-    Money,
     Months,
     MonthsFromOne,
     NonNegative,
     PeakRatio,
     Positive,
     Rate,
-    SampleSize,
     Seed,
     Share,
     UncertaintyBound,
@@ -44,21 +41,6 @@ from costadvisor.economics.quantities import (
 
 CASE_SCHEMA = "costadvisor.case/1"
 WEEK_HOURS = 168
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Note = Annotated[str, StringConstraints(max_length=2000)]
-OptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:-]{0,63}$")]
-Grade = Literal["A", "B", "C", "D", "E"]
-Basis = Literal["billed", "measured", "imported", "estimated", "assumed"]
-Privacy = Literal["no_training", "zero_retention", "in_region", "own_vpc", "on_prem"]
-Plan = Literal["on_demand", "reserved_1y", "reserved_3y", "spot", "serverless", "owned"]
-Policy = Literal["fixed", "scheduled", "window", "scale_to_zero"]
-
-
-class Part(BaseModel):
-    """A frozen part of a case; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Drift(Part):
@@ -142,180 +124,6 @@ class Constraints(Part):
     max_commitment_months: Months | None = None
 
 
-class Quality(Part):
-    """A score as a share (0.83 = 83 % right) over `n` samples; null where the number of samples is unknown."""
-
-    measure: Name
-    score: Share
-    n: SampleSize | None = None
-
-
-class Latency(Part):
-    """Stated or observed 95th percentiles of an API."""
-
-    ttft_p95_ms: Positive | None = None
-    tpot_p95_ms: Positive | None = None
-
-
-class LongContextTier(Part):
-    """Prices of a whole request whose input is longer than `over_input_tokens`."""
-
-    over_input_tokens: Positive
-    input_usd_per_mtok: Money
-    cached_input_usd_per_mtok: Money | None = None
-    output_usd_per_mtok: Money
-
-
-class Prices(Part):
-    """List prices of an API. A cached price is needed only where input is cached; it is never taken as 0."""
-
-    input_usd_per_mtok: Money
-    cached_input_usd_per_mtok: Money | None = None
-    output_usd_per_mtok: Money
-    batch_discount: Share = Decimal(0)
-    usd_per_request: Money = Decimal(0)
-    tiers: Annotated[tuple[LongContextTier, ...], Field(max_length=10)] = ()
-
-
-class Choice(Part):
-    """What every option has."""
-
-    id: OptionId
-    baseline: StrictBool = False
-
-
-class ApiOption(Choice):
-    """A provider's API; with `open_weights` the host of a model one could serve oneself."""
-
-    kind: Literal["api"]
-    provider: Name
-    model: Name
-    open_weights: StrictBool = False
-    prices: Prices | None = None
-    reconciliation_factor: Positive = Decimal(1)
-    privacy: tuple[Privacy, ...] = ()
-    quality: tuple[Quality, ...] = ()
-    latency: Latency | None = None
-    rate_limit_requests_per_s: Positive | None = None
-
-
-class TokenRatio(Part):
-    """This model's tokens for the same text and the same answer, against the workload's."""
-
-    input: Positive = Decimal(1)
-    output: Positive = Decimal(1)
-
-
-class Hardware(Part):
-    """One replica, all its GPUs together."""
-
-    gpu: Name
-    gpus_per_replica: CountFromOne = 1
-    plan: Plan = "on_demand"
-    usd_per_hour: Money | None = None
-    commitment_months: Months = 0
-    purchase_usd: Money = Decimal(0)
-    useful_life_months: MonthsFromOne = 36
-    residual_share: Share = Decimal(0)
-    power_kw: NonNegative = Decimal(0)
-    usd_per_kwh: Money = Decimal(0)
-    pue: AtLeastOne = Decimal(1)
-    colocation_usd_per_month: Money = Decimal(0)
-
-
-class Capacity(Part):
-    """Largest rate one replica sustains inside the SLO at this workload's own lengths.
-
-    Written as `requests_per_s`, as `tokens_per_s` (input and output together; grade E unless a record says more)
-    or as a `record` to read; resolved it has one of the first two. `low` and `high` are in the unit of the value.
-    """
-
-    requests_per_s: NonNegative | None = None
-    tokens_per_s: NonNegative | None = None
-    low: NonNegative | None = None
-    high: NonNegative | None = None
-    grade: Grade = "E"
-    record: Name | None = None
-
-
-class Scaling(Part):
-    policy: Policy = "fixed"
-    headroom: NonNegative = Decimal("0.15")
-    min_replicas: CountFromOne = 1
-    spare_replicas: Count = 1
-    max_replicas: CountFromOne | None = None
-    window_hours_per_day: HoursPerDay | None = None
-    cold_start_s: NonNegative = Decimal(0)
-    idle_timeout_s: NonNegative = Decimal(300)
-    keep_warm: Count = 0
-
-
-class Operations(Part):
-    """People and tools; `overhead_share` multiplies the GPU bill, `setup_usd` falls once, in month 0."""
-
-    fte: NonNegative = Decimal("0.25")
-    usd_per_fte_year: Money = Decimal(200_000)
-    usd_per_month: Money = Decimal(500)
-    overhead_share: NonNegative = Decimal(0)
-    setup_usd: Money = Decimal(25_000)
-
-
-class SelfHostOption(Choice):
-    """A model served on GPUs that the team rents or owns."""
-
-    kind: Literal["self_host"]
-    model: Name
-    privacy: tuple[Privacy, ...] = ()
-    quality: tuple[Quality, ...] = ()
-    token_ratio: TokenRatio = TokenRatio()
-    prefix_hit_share: Share = Decimal(0)
-    hardware: Hardware
-    capacity: Capacity | None = None
-    scaling: Scaling = Scaling()
-    operations: Operations = Operations()
-
-
-class HybridOption(Choice):
-    """Own base load, the rest to an API."""
-
-    kind: Literal["hybrid"]
-    base: OptionId
-    overflow: OptionId
-
-
-class RoutedOption(Choice):
-    """The share that a small model serves well; the rest to the large one."""
-
-    kind: Literal["routed"]
-    small: OptionId
-    large: OptionId
-    small_share: Share
-
-
-class ProvisionedOption(Choice):
-    """Throughput units of a provider, paid by the hour."""
-
-    kind: Literal["provisioned"]
-    provider: Name
-    model: Name
-    usd_per_unit_hour: Money
-    requests_per_s_per_unit: Positive
-    min_units: CountFromOne = 1
-    commitment_months: Months = 0
-    privacy: tuple[Privacy, ...] = ()
-    quality: tuple[Quality, ...] = ()
-    latency: Latency | None = None
-
-
-Option = Annotated[
-    ApiOption | SelfHostOption | HybridOption | RoutedOption | ProvisionedOption, Field(discriminator="kind")
-]
-
-
-# The kinds that this version can cost.
-CostedOption = ApiOption | SelfHostOption
-
-
 class Evidence(Part):
     """How good the number at a pointer is, and where it is from."""
 
@@ -340,7 +148,5 @@ class Case(Part):
     slo: Slo = Slo()
     constraints: Constraints = Constraints()
     options: Annotated[tuple[Option, ...], Field(min_length=1, max_length=20)]
-    uncertainty: Annotated[
-        dict[str, tuple[UncertaintyBound, UncertaintyBound, UncertaintyBound]], Field(max_length=200)
-    ] = {}
-    evidence: Annotated[dict[str, Evidence], Field(max_length=500)] = {}
+    uncertainty: dict[str, tuple[UncertaintyBound, UncertaintyBound, UncertaintyBound]] = Field({}, max_length=200)
+    evidence: dict[str, Evidence] = Field({}, max_length=500)

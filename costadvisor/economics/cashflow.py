@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costadvisor.economics.capacity import sampled_requests_per_s
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month
 from costadvisor.economics.demand import (
     SECONDS_PER_HOUR,
@@ -20,6 +20,7 @@ from costadvisor.economics.demand import (
     week_weights,
 )
 from costadvisor.economics.fleet import replicas_for
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.values import Sample
 
 # 512 draws x 36 months of doubles stay in a processor's second-level cache.

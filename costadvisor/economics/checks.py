@@ -7,9 +7,10 @@ from decimal import Decimal
 import numpy as np
 
 from costadvisor.economics.breakeven import cost_gap
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import BreakEven, Check, OptionResult, Spread
 from costadvisor.economics.fleet import planned_week, served_weights
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import baseline_of
 from costadvisor.economics.results import Costs
 
@@ -36,20 +37,20 @@ def checks(checked: Checked) -> tuple[Check, ...]:
 
 
 def _message(says: str, problems: list[str]) -> str:
-    return f"{says}: {'yes' if not problems else 'no, ' + '; '.join(problems)}."
+    return f"{says}: no, {'; '.join(problems)}." if problems else f"{says}."
 
 
 def _all(checked: Checked) -> Iterator[tuple[str, str, list[str]]]:
     case, rows = checked.case, checked.rows
-    yield "lines_sum", "Lines sum to the month's cost exactly", _lines_sum(rows)
-    yield "two_ways", "The exact month and the simulated month agree at the case's values", _two_ways(checked)
-    yield "baseline_npv", "The baseline saves nothing against itself", _baseline_npv(case, rows)
-    yield "npv_is_difference", "NPV is the baseline's TCO less the option's", _npv_is_difference(case, rows)
-    yield "percentiles_ordered", "p10 <= p50 <= p90 everywhere", _percentiles(rows)
-    yield "probabilities", "Probabilities of being cheapest sum to at most 1", _probabilities(rows)
-    yield "demand_conserved", "Moving batchable requests keeps the week's requests", _demand(case)
+    yield "lines_sum", "The lines of each month add up to its cost exactly", _lines_sum(rows)
+    yield "two_ways", "Each month comes out the same computed exactly and as in a draw", _two_ways(checked)
+    yield "baseline_npv", "Today's option saves nothing against itself", _baseline_npv(case, rows)
+    yield "npv_is_difference", "Each saving is today's total cost less the option's", _npv_is_difference(case, rows)
+    yield "percentiles_ordered", "Every range is in order: p10, median, p90", _percentiles(rows)
+    yield "probabilities", "The shares of being the cheapest sum to at most 1", _probabilities(rows)
+    yield "demand_conserved", "Moving requests that may wait keeps the number of the week's requests", _demand(case)
     yield "capacity_covers_peak", "Every hour's fleet covers its demand with headroom", _covered(checked)
-    yield "break_even_sides", "Each break-even holds on its inner side by direct evaluation", _sides(checked)
+    yield "break_even_sides", "Just above each break-even the fleet is cheaper, priced anew", _sides(checked)
 
 
 def _lines_sum(rows: Iterable[OptionResult]) -> list[str]:

@@ -5,16 +5,9 @@ from decimal import Decimal
 
 from pydantic_core import PydanticCustomError
 
-from costadvisor.economics.case import (
-    Capacity,
-    Case,
-    HybridOption,
-    Lengths,
-    Prices,
-    RoutedOption,
-    SelfHostOption,
-)
+from costadvisor.economics.case import Case, Lengths
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.options import Capacity, HybridOption, Prices, RoutedOption, SelfHostOption
 from costadvisor.economics.pointers import peak_pointer, pointed, uncertain_pointers
 from costadvisor.economics.quantities import PEAK_RATIO, Quantity
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
-from costadvisor.economics.capacity import planning_requests_per_s, resolved_capacity
-from costadvisor.economics.case import ApiOption, Case, CostedOption, Latency, Privacy, SelfHostOption
+from costadvisor.economics.capacity import planning_requests_per_s
+from costadvisor.economics.case import Case
 from costadvisor.economics.demand import requests_per_s, week_weights
 from costadvisor.economics.evaluation import Refusal
+from costadvisor.economics.figures import plain
 from costadvisor.economics.fleet import planned_week
+from costadvisor.economics.names import FIRST_TOKEN, OUTPUT_TOKEN, PRIVACY, names_by_id
+from costadvisor.economics.options import ApiOption, CostedOption, Latency, SelfHostOption
+from costadvisor.economics.parts import Privacy
 from costadvisor.economics.pointers import option_by_id
 from costadvisor.economics.quality import quality_problem
 
@@ -37,7 +41,7 @@ def privacy_of(option: CostedOption) -> set[Privacy]:
 def _privacy(case: Case, option: CostedOption) -> Iterator[Refusal]:
     missing = [needed for needed in case.constraints.privacy if needed not in privacy_of(option)]
     if missing:
-        yield Refusal(code="privacy", message=f"Required and not offered: {', '.join(missing)}.")
+        yield Refusal(code="privacy", message=f"Required and not offered: {', '.join(PRIVACY[it] for it in missing)}.")
 
 
 def _quality(case: Case, option: CostedOption) -> Iterator[Refusal]:
@@ -46,16 +50,14 @@ def _quality(case: Case, option: CostedOption) -> Iterator[Refusal]:
         return
     reference = option_by_id(case, gate.reference)
     scores = reference.quality if isinstance(reference, CostedOption) else ()
-    problem = quality_problem(gate, option.quality, scores)
+    problem = quality_problem(gate, option.quality, scores, names_by_id(case)[gate.reference])
     if problem:
         yield Refusal(code="quality", message=problem)
 
 
 def _capacity(case: Case, option: SelfHostOption) -> Iterator[Refusal]:
     if planning_requests_per_s(case, option) <= 0:
-        source = resolved_capacity(option).record
-        measured = f" (record {source})" if source else ""
-        yield Refusal(code="slo", message=f"No request rate of one replica is sure to meet the SLO{measured}.")
+        yield Refusal(code="slo", message="No rate of requests to a replica is sure to meet the latency target.")
         return
     limit = option.scaling.max_replicas
     most = _most_replicas(case, option)
@@ -83,12 +85,13 @@ def _commitment(case: Case, option: SelfHostOption) -> Iterator[Refusal]:
 def _latency(case: Case, option: ApiOption) -> Iterator[Refusal]:
     latency = option.latency or Latency()
     pairs = (
-        ("TTFT", latency.ttft_p95_ms, case.slo.ttft_p95_ms),
-        ("TPOT", latency.tpot_p95_ms, case.slo.tpot_p95_ms),
+        (FIRST_TOKEN, latency.ttft_p95_ms, case.slo.ttft_p95_ms),
+        (OUTPUT_TOKEN, latency.tpot_p95_ms, case.slo.tpot_p95_ms),
     )
     for name, has, wants in pairs:
         if has is not None and wants is not None and has > wants:
-            yield Refusal(code="slo", message=f"p95 {name} is {has:f} ms; the SLO asks for {wants:f} ms.")
+            told = f"The {name} is {plain(has)} ms; at most {plain(wants)} ms are asked for."
+            yield Refusal(code="slo", message=told)
 
 
 def _rate_limit(case: Case, option: ApiOption) -> Iterator[Refusal]:
@@ -97,5 +100,5 @@ def _rate_limit(case: Case, option: ApiOption) -> Iterator[Refusal]:
     mean = requests_per_s(case.workload.requests_per_month, case) * _largest_volume(case)
     busiest = mean * float(week_weights(case.workload.hourly_shape).max())
     if busiest > option.rate_limit_requests_per_s:
-        limit = f"the limit is {option.rate_limit_requests_per_s:f}"
+        limit = f"the limit is {plain(option.rate_limit_requests_per_s)}"
         yield Refusal(code="rate_limit", message=f"The busiest hour brings {busiest:.3g} requests/s; {limit}.")

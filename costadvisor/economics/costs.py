@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from costadvisor.economics.case import WEEK_HOURS, ApiOption, Case, Lengths, Prices, SelfHostOption
+from costadvisor.economics.case import WEEK_HOURS, Case, Lengths
 from costadvisor.economics.demand import SECONDS_PER_HOUR
 from costadvisor.economics.errors import CaseError
 from costadvisor.economics.fleet import Week
+from costadvisor.economics.options import ApiOption, Prices, SelfHostOption
 from costadvisor.economics.values import Values
 
 TOKENS_PER_MTOK = 1_000_000

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from costadvisor.economics.breakeven import break_evens
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import Totals, option_totals
 from costadvisor.economics.checks import Checked, checks
 from costadvisor.economics.constraints import refusals
@@ -13,6 +13,7 @@ from costadvisor.economics.evaluation import BreakEven, Evaluation
 from costadvisor.economics.evidence import evidence_rows
 from costadvisor.economics.inputs import uncertain_inputs
 from costadvisor.economics.limitations import limitations
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.parse import case_sha256
 from costadvisor.economics.ranking import rank
 from costadvisor.economics.resolved import costed_options

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from costadvisor.economics.case import Grade
+from costadvisor.economics.parts import Grade
 from costadvisor.economics.quantities import Day
 
 EVALUATION_SCHEMA = "costadvisor.evaluation/1"

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from costadvisor.economics.capacity import resolved_capacity
-from costadvisor.economics.case import ApiOption, Case, Evidence, SelfHostOption
+from costadvisor.economics.case import Case, Evidence
 from costadvisor.economics.evaluation import EvidenceRow
+from costadvisor.economics.options import ApiOption, SelfHostOption
 
-UNSOURCED = "given in the case, or its default; no source"
+UNSOURCED = "no source is given"
 
 _OF_CASE = (
     "/workload/requests_per_month",

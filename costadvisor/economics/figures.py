@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 from costadvisor.common.money import money_in_prose, money_text
-from costadvisor.economics.case import ApiOption, CostedOption
 
 
 def exact(value: float) -> Decimal:
@@ -39,13 +38,6 @@ def price(amount: Decimal) -> str:
     """A price with all its digits, and at least cents: `$2.50`, `$0.075`."""
     digits = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"${amount:,.{digits}f}"
-
-
-def option_words(option: CostedOption) -> str:
-    """What an option is, for a sentence."""
-    if isinstance(option, ApiOption):
-        return f"{option.model} from {option.provider}"
-    return f"{option.model} on rented {option.hardware.gpu}"
 
 
 def count(number: int, noun: str) -> str:

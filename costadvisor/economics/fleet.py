@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import Case, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats, batch_moved, requests_per_s, week_weights
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.options import SelfHostOption
 
 # So that a demand which a fleet serves exactly, but for the last bits of a float, needs no further replica.
 TOLERANCE = 1e-9

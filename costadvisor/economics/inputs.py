@@ -10,9 +10,10 @@ from decimal import Decimal
 import numpy as np
 
 from costadvisor.economics.capacity import GRADE_BOUNDS, capacity_unit, resolved_capacity
-from costadvisor.economics.case import Case, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats, week_weights
 from costadvisor.economics.evidence import evidence_of
+from costadvisor.economics.options import SelfHostOption
 from costadvisor.economics.pointers import option_by_id, peak_pointer, pointed, uncertain_pointers
 
 Bounds = tuple[Decimal, Decimal, Decimal]

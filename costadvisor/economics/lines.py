@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
-from costadvisor.economics.case import ApiOption, Case, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.costs import api_month, fleet_month, require_plausible, resolved_prices, week_hours
 from costadvisor.economics.evaluation import Line
 from costadvisor.economics.figures import count, plain, price
 from costadvisor.economics.fleet import Week
+from costadvisor.economics.options import ApiOption, SelfHostOption
 from costadvisor.economics.values import Exact
 
 # Thirds of a dollar have no last digit; cut here, any number of rows sums without rounding.

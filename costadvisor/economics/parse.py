@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from costadvisor.economics.case import Case, Part
+from costadvisor.economics.case import Case
 from costadvisor.economics.consistency import check_consistency
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.parts import Part
 from costadvisor.economics.quantities import Quantity
 
 SEE = "docs/case.md shows every key"

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from costadvisor.economics.case import Case, Option
+from costadvisor.economics.case import Case
+from costadvisor.economics.options import Option
 from costadvisor.economics.quantities import Quantity
 
 SHARED_INPUTS = (

@@ -7,7 +7,8 @@ the usual 2.5 % one-sided test of non-inferiority.
 import math
 from collections.abc import Iterable
 
-from costadvisor.economics.case import Quality, QualityGate
+from costadvisor.economics.case import QualityGate
+from costadvisor.economics.options import Quality
 
 Z = 1.959963984540054
 
@@ -29,20 +30,22 @@ def newcombe(score: float, n: int, reference: float, reference_n: int) -> tuple[
     return difference - below, difference + above
 
 
-def quality_problem(gate: QualityGate, option: Iterable[Quality], reference: Iterable[Quality]) -> str | None:
+def quality_problem(
+    gate: QualityGate, option: Iterable[Quality], reference: Iterable[Quality], reference_name: str
+) -> str | None:
     """Why an option does not pass the gate, in words; None where it does. The reference itself always passes."""
     own, other = _measured(gate, option), _measured(gate, reference)
     if own is None or other is None:
-        whose = "this option" if own is None else f"the reference {gate.reference}"
-        return f"Quality on {gate.measure!r} is unknown for {whose}, so that it is no worse can't be told."
+        whose = "this option" if own is None else reference_name
+        return f"Quality on {gate.measure} is unknown for {whose}, so whether this option is no worse can't be told."
     if own.n is None or other.n is None:
-        whose = "this option's score" if own.n is None else f"the score of {gate.reference}"
-        return f"How many samples {whose} on {gate.measure!r} rests on is unknown, so its error is too."
+        whose = "this option's score" if own.n is None else f"the score of {reference_name}"
+        return f"How many samples {whose} on {gate.measure} rests on is unknown, so its error is too."
     low, high = newcombe(float(own.score), own.n, float(other.score), other.n)
     margin = float(gate.margin)
     if low > -margin:
         return None
-    scores = f"{float(own.score):.3g} against {float(other.score):.3g} of {gate.reference} on {gate.measure!r}"
+    scores = f"{float(own.score):.3g} against {float(other.score):.3g} for {reference_name} on {gate.measure}"
     interval = f"the difference lies between {low:+.3f} and {high:+.3f} (95 %)"
     if high < -margin:
         return f"Quality is worse than the margin of {margin:g} allows: {scores}; {interval}."

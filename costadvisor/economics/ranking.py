@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costadvisor.economics.case import Case, CostedOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import Totals, option_totals
 from costadvisor.economics.demand import Floats
+from costadvisor.economics.options import CostedOption
 from costadvisor.economics.values import Sample
 
 

@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 from costadvisor.economics.capacity import resolved_capacity
-from costadvisor.economics.case import ApiOption, Case, CostedOption, Option, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.costs import resolved_prices
 from costadvisor.economics.errors import CaseError
+from costadvisor.economics.options import ApiOption, CostedOption, Option, SelfHostOption
 
 COSTED_PLANS = ("on_demand",)
 COSTED_POLICIES = ("fixed", "scheduled")

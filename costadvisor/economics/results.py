@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import Totals, monthly_usd
 from costadvisor.economics.costs import week_hours
 from costadvisor.economics.demand import Floats
@@ -14,6 +14,7 @@ from costadvisor.economics.evaluation import Line, OptionResult, Refusal, Replic
 from costadvisor.economics.figures import exact
 from costadvisor.economics.fleet import Week, planned_week
 from costadvisor.economics.lines import api_lines, fleet_lines
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import baseline_of
 
 PERCENTILES = (10, 50, 90)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import AnswerKind, OptionResult, RuleOfThumb, Verdict, Zone
 from costadvisor.economics.figures import prose_usd
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
-from costadvisor.economics.wording import Findings, answer_sentence, doubt_sentence, reasons
+from costadvisor.economics.wording import Findings, answer_sentence, constraint_words, doubt_sentence, reasons
 
 ENOUGH_CONFIDENCE = 0.8
 BELOW_USD, ABOVE_USD = Decimal(1_000), Decimal(10_000)
@@ -96,16 +97,17 @@ def _relaxations(found: Findings) -> Iterator[tuple[str, Decimal]]:
             continue
         freed = [row for id_, row in found.rows.items() if broken[id_] <= codes and row.tco_usd]
         if freed:
-            yield _relaxation(found, " and ".join(sorted(codes)), min(freed, key=_median), today.p50 if today else None)
+            cheapest = min(freed, key=_median)
+            yield _relaxation(found, constraint_words(sorted(codes)), cheapest, today.p50 if today else None)
 
 
-def _relaxation(found: Findings, codes: str, row: OptionResult, today: Decimal | None) -> tuple[str, Decimal]:
+def _relaxation(found: Findings, relaxed: str, row: OptionResult, today: Decimal | None) -> tuple[str, Decimal]:
     total = _median(row)
-    text = f"Relaxing {codes} allows {row.id} at about {prose_usd(total)} over {found.horizon}"
+    text = f"Relaxing {relaxed} allows {found.names[row.id]} for about {prose_usd(total)} over {found.horizon}"
     baseline = baseline_of(found.case)
     if today is not None and row.id != baseline:
         saved = today - total
-        text += f", {prose_usd(abs(saved))} {'less' if saved >= 0 else 'more'} than {baseline} today"
+        text += f", {prose_usd(abs(saved))} {'less' if saved >= 0 else 'more'} than {found.names[baseline]} today"
     return f"{text}.", total
 
 

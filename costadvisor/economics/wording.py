@@ -1,14 +1,27 @@
 """The answer in words: one sentence that can be read aloud, then the reasons in order of weight."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
-from costadvisor.economics.case import ApiOption, Case, CostedOption, SelfHostOption
+from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import BreakEven, OptionResult, Sensitivity
 from costadvisor.economics.evidence import evidence_of
-from costadvisor.economics.figures import count, exact, option_words, percent, plain, prose_usd, rate_usd
+from costadvisor.economics.figures import count, percent, plain, prose_usd, rate_usd
+from costadvisor.economics.names import input_name, input_text, names_by_id
+from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
+
+# By the code of a refusal.
+CONSTRAINTS = {
+    "privacy": "privacy",
+    "quality": "the quality gate",
+    "slo": "the latency target",
+    "max_replicas": "the number of replicas that may be had",
+    "commitment": "the longest commitment",
+    "rate_limit": "the provider's rate limit",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,11 @@ class Findings:
         spread = self.rows[option.id].tco_usd
         return spread.p50 if spread else Decimal(0)
 
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What each option is called, by its id."""
+        return names_by_id(self.case)
+
     @property
     def horizon(self) -> str:
         return count(self.case.horizon_months, "month")
@@ -47,23 +65,22 @@ def spend_basis(case: Case, option: ApiOption) -> str:
 def answer_sentence(found: Findings, ranking: Ranking) -> str:
     """For a recommendation."""
     best = ranking.best
-    over = f"{prose_usd(found.total(best))} over {found.horizon}"
+    costs = f"{found.names[best.id]}: about {found.month(best)}, {prose_usd(found.total(best))} over {found.horizon}"
     if best.baseline:
-        start = f"Keep {option_words(best)} at about {found.month(best)}, {over}"
+        start = f"Keep {costs}"
     else:
         today = found.options[baseline_of(found.case)]
-        start = f"Move to {option_words(best)} at about {found.month(best)}, {over}"
-        start += f", against {found.month(today)} for {option_words(today)} today"
+        start = f"Move to {costs}, against {found.month(today)} for {found.names[today.id]} today"
     return f"{start}; {_how_sure(found, ranking)}."
 
 
 def doubt_sentence(found: Findings, ranking: Ranking) -> str:
     """For `not_enough_evidence`."""
     best, share = ranking.best, f"in {percent(1 - ranking.confidence)} of {plain(found.case.draws)} draws"
-    doubt = f"{option_words(best)} needs more replicas than may be had {share}, and {_nothing_to_compare(best)}"
+    doubt = f"{found.names[best.id]} needs more replicas than may be had {share}, and {_nothing_to_compare(best)}"
     if ranking.rivals:
-        rival = option_words(ranking.rivals[0])
-        doubt = f"{option_words(best)} leads at about {found.month(best)}, but {rival} or another option like it "
+        rival = found.names[ranking.rivals[0].id]
+        doubt = f"{found.names[best.id]} leads at about {found.month(best)}, but {rival} or another option like it "
         doubt += f"costs less over {found.horizon} {share}"
     return f"Not enough evidence to decide: {doubt}."
 
@@ -78,8 +95,8 @@ def _how_sure(found: Findings, ranking: Ranking) -> str:
 
 
 def _nothing_to_compare(best: CostedOption) -> str:
-    other = "that serves the model ourselves" if isinstance(best, ApiOption) else "with an API"
-    return f"no allowed option {other} was there to compare it with"
+    other = "way to serve the model ourselves" if isinstance(best, ApiOption) else "API"
+    return f"there is no allowed {other} to compare it with"
 
 
 def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:
@@ -99,7 +116,7 @@ def _gap(found: Findings, ranking: Ranking) -> Iterator[str]:
         more = found.total(rival) - found.total(ranking.best)
         word = "more" if more >= 0 else "less"
         yield (
-            f"{option_words(rival)} ({rival.id}) costs about {prose_usd(abs(more))} {word} over {found.horizon}: "
+            f"{found.names[rival.id]} costs about {prose_usd(abs(more))} {word} over {found.horizon}: "
             f"{prose_usd(found.total(rival))} against {prose_usd(found.total(ranking.best))} (medians, discounted)."
         )
 
@@ -118,10 +135,10 @@ def _fleet(found: Findings, ranking: Ranking) -> Iterator[str]:
     usd = {line.label: line.usd_per_month for line in row.lines}
     spare = option.scaling.spare_replicas
     yield (
-        f"{option.id} needs {count(row.replicas.max, 'replica')} in its busiest hour"
-        f"{f', {spare} of them spare' if spare else ''}, and is {percent(row.utilization)} used: "
-        f"{prose_usd(usd['GPU rent'])} of GPU rent and {prose_usd(usd['People'])} of people a month, "
-        f"{rate_usd(row.usd_per_mtok or 0)} per million tokens."
+        f"{found.names[option.id]} needs {count(row.replicas.max, 'replica')} in its busiest hour"
+        f"{f', {spare} of them spare' if spare else ''}, and is {percent(row.utilization)} busy over the week; it "
+        f"costs {prose_usd(usd['GPU rent'])} a month in GPU rent and {prose_usd(usd['People'])} in people, "
+        f"{rate_usd(row.usd_per_mtok or 0)} per million tokens in all."
     )
 
 
@@ -129,15 +146,17 @@ def _break_even(found: Findings, ranking: Ranking) -> Iterator[str]:
     option = _own_fleet(ranking)
     for known in found.break_evens:
         if option and known.option == option.id and known.basis == "month_1":
-            yield f"{option.id}: {known.message}"
+            yield f"{found.names[option.id]}: {known.message[:1].lower()}{known.message[1:]}"
 
 
 def _siblings(found: Findings, ranking: Ranking) -> Iterator[str]:
     for sibling in ranking.siblings[:1]:
         more = found.total(sibling) - found.total(ranking.best)
+        kind = "APIs" if isinstance(sibling, ApiOption) else "fleets of our own"
         yield (
-            f"Next of its own kind is {option_words(sibling)} ({sibling.id}), about {prose_usd(abs(more))} "
-            f"{'more' if more >= 0 else 'less'} over {found.horizon}; that choice does not touch this answer."
+            f"Of the {kind} the next is {found.names[sibling.id]}, about {prose_usd(abs(more))} "
+            f"{'dearer' if more >= 0 else 'cheaper'} over {found.horizon}; the confidence does not concern the "
+            "choice between these two."
         )
 
 
@@ -145,15 +164,20 @@ def _excluded(found: Findings, best: CostedOption) -> Iterator[str]:
     for row in found.rows.values():
         if row.allowed or row.tco_usd is None:
             continue
-        codes = ", ".join(dict.fromkeys(refusal.code for refusal in row.refusals))
         less = found.total(best) - row.tco_usd.p50
         if less > 0:
-            yield f"{row.id} is excluded ({codes}) and would cost about {prose_usd(less)} less over {found.horizon}."
+            name, by = found.names[row.id], constraint_words(refusal.code for refusal in row.refusals)
+            yield f"{name} is excluded by {by} and would cost about {prose_usd(less)} less over {found.horizon}."
+
+
+def constraint_words(codes: Iterable[str]) -> str:
+    """`privacy and the latency target`."""
+    return " and ".join(CONSTRAINTS[code] for code in dict.fromkeys(codes))
 
 
 def _switch(found: Findings) -> Iterator[str]:
     for row in found.sensitivity:
         if row.switching_value is not None:
-            value = plain(exact(float(f"{row.switching_value:.3g}")))
-            yield f"The answer switches where {row.input} passes {value}, everything else at its median."
+            name, value = input_name(row.input, found.names), input_text(row.input, row.switching_value)
+            yield f"{name[:1].upper()}{name[1:]} alone would change the answer at {value}, all else at its median."
             return

@@ -9,8 +9,8 @@ from decimal import Decimal
 from costadvisor.accounts.models import Membership
 from costadvisor.decisions.charts import allowed_break_evens
 from costadvisor.decisions.models import Recommendation
-from costadvisor.decisions.names import names_by_id
 from costadvisor.decisions.stages import Stage, next_stage, sign_obstacle
+from costadvisor.economics.names import names_by_id
 from costadvisor.economics.verdict import ABOVE_USD, BELOW_USD
 from costadvisor.spend.month import UsageMonth, reaches_over
 

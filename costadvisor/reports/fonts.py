@@ -9,7 +9,7 @@ from urllib.response import addinfourl
 import matplotlib
 
 SCHEME = "shipped"
-FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf")
+FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 
 
 class ShippedFonts(BaseHandler):

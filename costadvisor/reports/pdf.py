@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 
 from costadvisor.charts.chart import Chart
 from costadvisor.charts.svg import svg
+from costadvisor.decisions.assumption_log import log_groups
 from costadvisor.decisions.assumptions import assumptions, assumptions_csv
 from costadvisor.decisions.charts import cost_chart, sensitivity_chart, week_chart
 from costadvisor.decisions.content import content_of
@@ -43,7 +44,7 @@ def recommendation_pdf(evaluation: Evaluation, case: Case, *, issue: Issue | Non
     context = {
         "content": content_of(evaluation, case),
         "charts": _charts(evaluation, case),
-        "assumptions": rows,
+        "log": log_groups(rows, case),
         "issue": issue,
         "signatures": issue.signatures if issue else UNSIGNED,
     }

@@ -6,7 +6,7 @@ from django import forms
 from django.http import QueryDict
 
 from costadvisor.workloads.profile import Figure, PeakToMean, Profile, QualityGate, assumed
-from costadvisor.workloads.slo import SLO_PRESETS
+from engine.calibrate.slo import PRESETS
 
 PRIVACY_CHOICES = [
     ("no_training", "Our data is not used for training"),
@@ -96,7 +96,7 @@ class WorkloadForm(NameForm):
         choices=[("", "The numbers below")]
         + [
             (key, f"{preset.label}: {preset.ttft_p95_ms:g} / {preset.tpot_p95_ms:g} ms")
-            for key, preset in SLO_PRESETS.items()
+            for key, preset in PRESETS.items()
         ],
         help_text="95 % of requests: time to first token / time per output token. A preset replaces the numbers below.",
     )
@@ -164,7 +164,7 @@ class WorkloadForm(NameForm):
 
 
 def _preset(data: dict[str, Any]) -> dict[str, Any]:
-    preset = SLO_PRESETS.get(data["slo_preset"])
+    preset = PRESETS.get(data["slo_preset"])
     return {} if preset is None else {"ttft_p95_ms": preset.ttft_p95_ms, "tpot_p95_ms": preset.tpot_p95_ms}
 
 

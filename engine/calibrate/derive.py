@@ -7,7 +7,7 @@ from typing import Literal, cast
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
 from engine.calibrate.protocol import FEWEST_REQUESTS, Ask
-from engine.calibrate.record_parts import (
+from engine.calibrate.record_derived import (
     Compared,
     CurvePoint,
     Derived,

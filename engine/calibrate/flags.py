@@ -7,7 +7,8 @@ from engine.calibrate.derive import VOID_DRIFT
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
 from engine.calibrate.protocol import Ask
-from engine.calibrate.record_parts import Derived, Flag, FlagCode
+from engine.calibrate.record_derived import Derived
+from engine.calibrate.record_parts import Flag, FlagCode
 from engine.calibrate.step_model import MOST_MDAPE
 from engine.calibrate.summary import prefix_hit_share
 

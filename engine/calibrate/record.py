@@ -12,10 +12,10 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, ValidationError, model_validator
 
 from engine.calibrate.metrics import DEFINITIONS
+from engine.calibrate.record_derived import Derived
 from engine.calibrate.record_parts import (
     ColdStart,
     Count,
-    Derived,
     EngineSettings,
     Flag,
     Hardware,

@@ -1,8 +1,8 @@
-"""The parts of a calibration record. Units stand in the names; null means unknown."""
+"""The parts of a calibration record: what was run and what was seen. Units stand in the names; null means unknown."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.calibrate.metrics import Histogram
 
@@ -217,120 +217,6 @@ class Level(Part):
     client_cpu_share: NotNegative | None
     other_cpu_share: NotNegative | None
     gpu: GpuSamples | None
-
-
-class Saturation(Part):
-    """The fastest closed-loop level. A rate to plan with it is not: arrivals that clump miss the SLO long before."""
-
-    level: Name
-    concurrency: Annotated[int, Field(ge=1)] | None
-    requests_per_s: Positive
-    output_tokens_per_s: Positive
-    total_tokens_per_s: Positive | None
-
-
-class CurvePoint(Part):
-    """Simulated p95 at one rate, the mean of the runs."""
-
-    requests_per_s: NotNegative
-    runs: Annotated[int, Field(ge=1)]
-    ttft_p95_ms: NotNegative
-    tpot_p95_ms: NotNegative
-
-
-class MaxRate(Part):
-    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`."""
-
-    requests_per_s: Positive
-    low: Positive
-    high: Positive
-    method: Literal["simulated", "measured"]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low <= self.requests_per_s <= self.high:
-            raise ValueError("low, requests_per_s and high must ascend")
-        return self
-
-
-class HeldOutLevel(Part):
-    """One level, predicted from the others; its steps without and with prompt tokens. Null where it had none."""
-
-    level: Name
-    decode_mape: NotNegative | None
-    decode_mdape: NotNegative | None
-    prefill_mape: NotNegative | None
-    prefill_mdape: NotNegative | None
-
-
-class StepModelFit(Part):
-    """`ms = a_bucket + b·decode + c·prefill + d·context + e·prefill·context`; covariance in the order of `terms`.
-
-    `mixed` is added to `a_prefill` in a step that decodes as well. `mape` and `mdape`, of which the latter judges the
-    model, are of the worse kind of step, mean over the held-out levels; null when none could be held out.
-    `fitted_mdape` is that of the steps it was fitted to, and `unsteadiness` how much longer those took in all than the
-    model says: stretches in which the machine was slower than it mostly is.
-    """
-
-    terms: tuple[str, ...]
-    coefficients: dict[str, float]
-    covariance: tuple[tuple[float, ...], ...]
-    levels: tuple[Name, ...]
-    steps: Count
-    mape: NotNegative | None
-    mdape: NotNegative | None
-    fitted_mdape: NotNegative
-    unsteadiness: NotNegative
-    held_out: tuple[HeldOutLevel, ...]
-
-
-class Compared(Part):
-    """One metric of the verification level, measured and predicted by replaying the same requests in the simulator."""
-
-    metric: Literal["ttft_mean_ms", "tpot_mean_ms", "output_tokens_per_s", "ttft_p95_ms", "tpot_p95_ms"]
-    n: Count
-    measured: NotNegative
-    predicted: NotNegative
-    deviation: float
-
-
-class Verification(Part):
-    """The open-loop level near λ_plan. `agrees`: enough requests, and every mean within the limit."""
-
-    level: Name
-    requests_per_s: Positive
-    requests: Count
-    requests_for_p95: Count
-    compared: tuple[Compared, ...]
-    limit: Positive
-    agrees: bool
-
-
-NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "incomplete", "void", "unknown"]
-
-
-class Derived(Part):
-    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
-
-    saturation: Saturation | None
-    max_rate: MaxRate | None
-    no_rate_because: NoRate | None
-    binding: Literal["ttft_p95_ms", "tpot_p95_ms", "saturation"] | None
-    alone_ttft_p95_ms: NotNegative | None
-    alone_tpot_p95_ms: NotNegative | None
-    curve: tuple[CurvePoint, ...]
-    simulated_requests: Count | None
-    simulated_requests_per_wall_s: Positive | None
-    step_model: StepModelFit | None
-    verification: Verification | None
-    drift: float | None
-    energy_j_per_token: NotNegative | None
-
-    @model_validator(mode="after")
-    def _rate_or_reason(self) -> Self:
-        if (self.max_rate is None) == (self.no_rate_because is None):
-            raise ValueError("exactly one of max_rate and no_rate_because must be there")
-        return self
 
 
 FlagCode = Literal[

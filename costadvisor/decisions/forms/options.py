@@ -24,7 +24,7 @@ CONTRACT = "Only what the contract says."
 
 
 class OptionForm(QualityForm):
-    """`written` is the option; `source` stands beside what was typed."""
+    """What the forms of all kinds share. Each adds `written(source)`: the option, with who typed it."""
 
     GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {}
     title: ClassVar[str]
@@ -32,10 +32,7 @@ class OptionForm(QualityForm):
 
     def __init__(self, *args: Any, records: Iterable[Record], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offer(records)
-
-    def offer(self, records: Iterable[Record]) -> None:
-        """Fills in the choices."""
+        self.records = records
 
     @property
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
@@ -43,9 +40,6 @@ class OptionForm(QualityForm):
         grouped = [(legend, [self[name] for name in names]) for legend, names in self.GROUPS.items()]
         named = {name for names in self.GROUPS.values() for name in names}
         return [("", [field for field in self if field.name not in named]), *grouped]
-
-    def written(self, source: str) -> WrittenOption:
-        raise NotImplementedError
 
 
 class ApiForm(OptionForm):
@@ -57,7 +51,8 @@ class ApiForm(OptionForm):
     model = forms.CharField(max_length=200, help_text="As the provider calls it, such as gpt-4.1-nano.")
     privacy = privacy_field("What the provider commits to", CONTRACT)
 
-    def offer(self, records: Iterable[Record]) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields |= own_price_fields()
 
     def clean(self) -> None:
@@ -83,7 +78,8 @@ class HostForm(OptionForm):
     host = forms.ChoiceField(label="Model and host")
     privacy = privacy_field("What the host commits to", CONTRACT)
 
-    def offer(self, records: Iterable[Record]) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.known = {candidate.key: candidate for candidate in candidates.hosts()}
         self.fields["host"] = forms.ChoiceField(
             label="Model and host", choices=[(key, found.label) for key, found in self.known.items()]
@@ -144,8 +140,9 @@ class FleetForm(OptionForm):
     )
     privacy = privacy_field("What this hosting gives", "Rented in your own cloud account and region, as a rule.")
 
-    def offer(self, records: Iterable[Record]) -> None:
-        own, published = candidates.measured(records), candidates.published()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own, published = candidates.measured(self.records), candidates.published()
         self.known: dict[str, Candidate] = {found.key: found for found in (*own, *published)}
         groups: list[Any] = [("Published measurements", [(found.key, found.label) for found in published])]
         if own:
@@ -199,4 +196,8 @@ class FleetForm(OptionForm):
         }
 
 
-OPTION_FORMS: dict[str, type[OptionForm]] = {"api": ApiForm, "host": HostForm, "rented": FleetForm}
+OPTION_FORMS: dict[str, type[ApiForm] | type[HostForm] | type[FleetForm]] = {
+    "api": ApiForm,
+    "host": HostForm,
+    "rented": FleetForm,
+}

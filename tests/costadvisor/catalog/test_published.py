@@ -56,7 +56,7 @@ def test_prefill_pauses_that_a_median_gap_hides_count_against_the_objective() ->
 def test_no_level_inside_the_objective_is_no_capacity() -> None:
     found = capacity(CURVE, ttft=30)
     assert (found.requests_per_s, found.grade) == (0, "D")
-    assert "misses the objective" in found.formula
+    assert "misses the latency target" in found.formula
 
 
 def test_lengths_more_than_a_factor_of_two_away_are_grade_d() -> None:

@@ -103,6 +103,14 @@ def test_a_bad_row_is_named_by_file_line_and_field(tmp_path: Path, old: str, new
         _ = Catalog(folder).gpu_offers
 
 
+def test_a_hosts_own_price_needs_its_day(tmp_path: Path) -> None:
+    folder = copytree(SNAPSHOT, tmp_path / "catalog")
+    hosts = folder / "hosted_models.csv"
+    hosts.write_text(hosts.read_text(encoding="utf-8").replace(",2026-09-25,", ",,"), encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"hosted_models.csv line \d+: as_of is empty; it must be the day"):
+        _ = Catalog(folder).hosted_models
+
+
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"opex.csv: No such file or directory"):
         _ = Catalog(tmp_path).opex_facts

@@ -1,6 +1,8 @@
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import plotly.graph_objects as go
 import pytest
@@ -61,6 +63,15 @@ def test_print_is_the_same_every_time_and_is_an_image(chart: Chart) -> None:
 def test_dollar_signs_in_a_name_are_dollar_signs() -> None:
     named = replace(LINES, x=Axis(r"what $\bad$ costs", "usd"))
     assert svg(named).startswith("<svg")
+
+
+@pytest.mark.parametrize("across", ["x", "y"])
+def test_a_rule_far_from_the_data_stays_on_the_drawing(across: Literal["x", "y"]) -> None:
+    """Off the drawing its label would leave the plot no room, which matplotlib warns of."""
+    axis = Axis("USD", "usd", from_zero=True)
+    far = ReferenceLine(across, 5e7, "target")
+    drawn = svg(replace(LINES, x=axis, y=axis, lines=(far,), spans=()))
+    assert {"<!-- target -->", "<!-- $48M -->"} <= set(re.findall("<!--.*?-->", drawn)), "its label and its tick"
 
 
 @pytest.mark.parametrize("chart", [LINES, TORNADO, WEEK], ids=lambda chart: chart.id)

@@ -32,9 +32,18 @@ def test_a_currency_without_a_sign_of_its_own_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [("12345.67", "$12,300"), ("999.6", "$1,000"), ("0.04512", "$0.0451"), ("-1.5", "−$1.5"), ("0", "$0.00")],
+    [
+        ("12345.67", "$12,300"),
+        ("999.6", "$1,000"),
+        ("99.996", "$100.00"),
+        ("30.281", "$30.28"),
+        ("-1.5", "−$1.50"),
+        ("0.4", "$0.40"),
+        ("0.04512", "$0.0451"),
+        ("0", "$0.00"),
+    ],
 )
-def test_prose_has_three_significant_digits(amount: str, text: str) -> None:
+def test_prose_has_three_significant_digits_and_never_one_decimal(amount: str, text: str) -> None:
     assert money_in_prose(Decimal(amount), "USD") == text
 
 

@@ -10,8 +10,9 @@ from django.test import Client
 from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import membership_set, user_create
 from costadvisor.decisions.models import Decision
-from costadvisor.decisions.selectors import decision_draft
+from costadvisor.decisions.selectors import decision_draft, decision_evaluate
 from costadvisor.decisions.services.decisions import decision_create
+from costadvisor.economics import Evaluation
 from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.services import workload_derive_from_spend
@@ -65,6 +66,22 @@ def member(acme: Organization, alice: User) -> Member:
         return user
 
     return make
+
+
+@pytest.fixture
+def client(alice: User, log_in: LogIn) -> Client:
+    """Of Alice, who administers Acme."""
+    return log_in(alice)
+
+
+@pytest.fixture
+def home(decision: Decision) -> str:
+    return f"/o/acme/decisions/{decision.pk}/"
+
+
+def evaluation(decision: Decision) -> Evaluation:
+    decision.refresh_from_db()
+    return decision_evaluate(decision=decision).evaluation
 
 
 def page_of(client: Client, address: str, **data: Any) -> str:

@@ -36,7 +36,7 @@ def test_a_fleets_line_crosses_todays_where_the_break_even_lies(demo: Advice) ->
     start = chart.spans[0].start
     cheaper = [x for x, api, own in zip(today.x, today.y, fleet.y, strict=True) if own < api]
     assert cheaper[0] == pytest.approx(start, rel=0.05)
-    assert "Qwen3-8B on L40S: cheaper than today from $" in chart.sentence
+    assert "Qwen3-8B on L40S: cheaper than gpt-4.1-mini at openai from $" in chart.sentence
 
 
 def test_the_week_shows_demand_below_every_fleets_capacity(demo: Advice) -> None:
@@ -53,7 +53,7 @@ def test_the_tornado_is_widest_first_and_names_what_it_moves(demo: Advice) -> No
     assert chart is not None
     widths = [abs(row.at_high - row.at_low) for row in chart.rows]
     assert widths == sorted(widths, reverse=True)
-    assert chart.sentence.startswith(f"{chart.rows[0].label[:1].upper()}{chart.rows[0].label[1:]} moves the difference")
+    assert chart.sentence.startswith(f"What moves the difference most is {chart.rows[0].label}: from ")
     assert any(row.label == "API price, change a year" and row.low_text.endswith(" %") for row in chart.rows)
 
 

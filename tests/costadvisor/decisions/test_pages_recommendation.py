@@ -34,11 +34,6 @@ def approver(member: Member, log_in: LogIn) -> Client:
 
 
 @pytest.fixture
-def home(decision: Decision) -> str:
-    return f"/o/acme/decisions/{decision.pk}/"
-
-
-@pytest.fixture
 def version(editor: Client, decision: Decision, home: str) -> str:
     """The address of version 1, a draft."""
     address: str = editor.post(f"{home}issue/")["Location"]
@@ -127,7 +122,7 @@ def test_the_pdf_says_the_sentence_the_figures_and_who_signed(editor: Client, ve
     reader = PdfReader(BytesIO(answer.content))
     first, second = (" ".join(reader.pages[number].extract_text().split()) for number in (0, 1))
     evaluation = Recommendation.objects.get().evaluation
-    assert evaluation.verdict.sentence in first
+    assert "".join(evaluation.verdict.sentence.split()) in "".join(first.split()), "a line may break inside a name"
     assert "Version 1, prepared" in first
     assert "Prepared by Erin" in first
     assert "erin@example.com" in first

@@ -105,7 +105,7 @@ def test_a_published_series_becomes_a_graded_capacity(case: Json) -> None:
     # 2,697.1 tokens/s at 32 in flight over 128 tokens is inside 1,000 ms, and below 0.75 x 28.3 requests/s
     assert float(capacity.requests_per_s) == pytest.approx(2697.1 / 128, rel=1e-5)
     assert (capacity.grade, evidence.grade, evidence.basis) == ("C", "C", "imported")
-    assert "published tail is inside the objective" in evidence.source
+    assert "published tail meets the latency target" in evidence.source
     # burstier arrivals than a published loop are the decision model's to derate
     assert capacity.record is None
 

@@ -42,12 +42,14 @@ def test_small_gaps_are_merged_and_intervals_end_at_twenty() -> None:
     last = found.intervals[-1].to_api_usd_per_month
     assert last is not None
     assert found.always_from_api_usd_per_month > last
+    assert ", with gaps up to $" in found.message
 
 
 def test_max_replicas_end_the_range() -> None:
     found = month_1(answer(api(), fleet(usd_per_hour="1", scaling={"max_replicas": 2})))
     assert found.always_from_api_usd_per_month is None
     assert found.intervals[-1].to_requests_per_month == pytest.approx(2 * STEP, rel=1e-8)
+    assert found.message.startswith("Cheaper than gpt-4o-mini at openai between $")
 
 
 def test_never_within_the_range_is_not_never() -> None:
@@ -55,6 +57,7 @@ def test_never_within_the_range_is_not_never() -> None:
     found = month_1(answer(api(), fleet(operations={"usd_per_month": "20000000"})))
     assert not found.never
     assert found.intervals == ()
+    assert "anywhere from $10 to $10M of API spend a month" in found.message
 
 
 def test_the_horizon_counts_setup_and_drift() -> None:

@@ -80,7 +80,10 @@ def test_slo_of_an_api_and_of_a_fleet() -> None:
     assert row(found, "h100").tco_usd is None
     # An API whose latency nobody stated is not refused; the answer says that it is not known.
     assert codes(found, "today") == []
-    assert any(text.startswith("today: whether it meets the SLO") for text in found.limitations)
+    assert any(
+        text.startswith("gpt-4o-mini at openai (today): whether it meets the latency target")
+        for text in found.limitations
+    )
 
 
 @pytest.mark.parametrize(("months", "expected"), [(12, []), (13, ["commitment"])])
@@ -113,4 +116,6 @@ def test_a_refused_option_keeps_its_price_but_not_its_chance() -> None:
     own = row(found, "h100")
     assert (own.allowed, own.p_cheapest) == (False, None)
     assert own.tco_usd is not None
-    assert any("h100 is excluded (privacy) and would cost about" in reason for reason in found.verdict.reasons)
+    assert any(
+        "Qwen3-8B on H100 is excluded by privacy and would cost about" in reason for reason in found.verdict.reasons
+    )

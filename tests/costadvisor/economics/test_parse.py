@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from costadvisor.economics import CaseError, case_bytes, case_sha256, parse_case
-from costadvisor.economics.case import ApiOption
+from costadvisor.economics.options import ApiOption
 from tests.costadvisor.economics.cases import api, case, fleet
 
 GONE = object()

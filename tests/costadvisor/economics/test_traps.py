@@ -41,7 +41,7 @@ def test_3_the_break_even_is_a_staircase() -> None:
 def test_4_a_rate_in_tokens_per_second_is_an_assumption_with_a_wide_range() -> None:
     found = answer(api(), fleet(capacity={"tokens_per_s": 4800}))
     assert next(known.grade for known in found.evidence if known.field == "/options/h100/capacity") == "E"
-    assert any("prefill and decode alike" in text for text in found.limitations)
+    assert any("input and output tokens alike" in text for text in found.limitations)
 
 
 def test_5_input_and_output_tokens_have_their_own_prices() -> None:

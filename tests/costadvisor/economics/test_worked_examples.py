@@ -78,7 +78,7 @@ def test_forgpro_break_even_beyond_capacity_is_never() -> None:
     assert month.never
     assert month.intervals == ()
     assert month.always_from_api_usd_per_month is None
-    assert month.message == "Never: one full replica costs $28.95/Mtok, today $0.45."
+    assert month.message == "Never: one full replica costs $28.95 per million tokens, gpt-4o-mini at openai $0.45."
 
 
 def test_kickllm_full_month_is_paid() -> None:

@@ -1,29 +1,19 @@
-"""The command line and the worker process, as they are started for real."""
+"""The command line, as it is started for real."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from engine.calibrate.__main__ import main
-from engine.calibrate.level import LevelSpec
 from engine.calibrate.record import record_read
-from engine.calibrate.simulator import simulate
-from engine.calibrate.step_model import StepModel
-from engine.calibrate.targets import Stopped, TargetError
-from engine.calibrate.targets.embedded import EmbeddedTarget
-from engine.calibrate.workload import Lengths
-from engine.config import EngineOptions, SchedulerConfig
-from engine.errors import InputError
+from tests.engine.calibrate.virtual_worker import virtual
 
 CONFIG = {
     "model_type": "llama",
@@ -36,37 +26,6 @@ CONFIG = {
     "max_position_embeddings": 512,
 }
 
-# A worker on virtual time: the real worker loop around a simulated server.
-VIRTUAL = """
-import os, sys
-from engine.calibrate.simulator import SimulatedBackend
-from engine.calibrate.step_model import StepModel
-from engine.config import SchedulerConfig
-from engine.errors import InputError
-from engine.worker import Worker
-
-LIMITS = SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096)
-
-class Virtual(SimulatedBackend):
-    def describe(self):
-        limits = {name: getattr(LIMITS, name) for name in SchedulerConfig.__slots__}
-        return {"scheduler": limits, "device": "cpu", "dtype": "float32", "threads": 1}
-    def generate(self, prompts, max_tokens):
-        return [prompt[:1] * max_tokens for prompt in prompts]
-
-def start(command, interrupted):
-    if command["options"]["max_batch"] == 13:
-        raise InputError("max_batch 13 brings bad luck; take 12")
-    if command["options"]["max_batch"] == 14:
-        raise RuntimeError("out of luck")
-    if command["options"]["max_batch"] == 15:
-        print("a last word", file=sys.stderr, flush=True)
-        os._exit(9)
-    return Virtual(LIMITS, StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002).ms)
-
-Worker(sys.stdin, sys.stdout, start).serve()
-"""
-
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -74,96 +33,6 @@ def model(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
     return folder
-
-
-def virtual(max_batch: int = 8) -> EmbeddedTarget:
-    return EmbeddedTarget(Path("m"), EngineOptions(max_batch=max_batch), None, command=(sys.executable, "-c", VIRTUAL))
-
-
-def never() -> bool:
-    return False
-
-
-def gone(pid: int, within_s: float = 5.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_level_comes_back_from_the_worker_as_it_was_run() -> None:
-    target = virtual()
-    try:
-        facts = target.start(never)
-        assert facts.scheduler == SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096)
-        assert target.generate([[5, 6], [7]], 2) == [[5, 5], [7, 7]]
-        spec = LevelSpec("L1", "step_map", 1, (Lengths(50, 9),), 5.0, 30.0, concurrency=3)
-        seen: list[tuple[float, int]] = []
-        log = target.run(spec, never, lambda *line: seen.append(line))
-        truth = StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002)
-        assert log == simulate(facts.scheduler, truth.ms, spec, keep_steps=True)
-        assert len(seen) >= 4
-        (pid,) = target.pids()
-        assert os.getsid(pid) != os.getsid(0), "the worker is in a session of its own"
-    finally:
-        target.close()
-    assert gone(pid)
-
-
-@pytest.mark.parametrize(
-    ("max_batch", "error", "message"),
-    [
-        (13, InputError, "^max_batch 13 brings bad luck; take 12$"),
-        (14, TargetError, "RuntimeError: out of luck"),
-        (15, TargetError, "the engine's process ended: a last word"),
-    ],
-)
-def test_a_worker_that_does_not_start(max_batch: int, error: type[Exception], message: str) -> None:
-    target = virtual(max_batch)
-    with pytest.raises(error, match=message):
-        target.start(never)
-    target.close()
-    assert gone(target.pids()[0])
-
-
-def test_a_stop_while_the_model_loads() -> None:
-    sleeper = EmbeddedTarget(
-        Path("m"), EngineOptions(), None, command=(sys.executable, "-c", "import sys; sys.stdin.read()")
-    )
-    with pytest.raises(Stopped):
-        sleeper.start(lambda: True)
-    sleeper.close()
-    assert gone(sleeper.pids()[0])
-
-
-def test_the_worker_never_outlives_its_parent() -> None:
-    """The parent is killed outright in the middle of a level that would take an hour."""
-    parent = textwrap.dedent(
-        """
-        import sys, threading, time
-        from pathlib import Path
-        from engine.calibrate.level import LevelSpec
-        from engine.calibrate.targets.embedded import EmbeddedTarget
-        from engine.calibrate.workload import Lengths
-        from engine.config import EngineOptions
-        target = EmbeddedTarget(Path("m"), EngineOptions(), None, command=(sys.executable, "-c", sys.argv[1]))
-        target.start(lambda: False)
-        print(*target.pids(), flush=True)
-        spec = LevelSpec("L1", "step_map", 1, (Lengths(50, 9),), 1e6, 1e6, concurrency=3)
-        target.run(spec, lambda: False, lambda *line: None)
-        """
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", parent, VIRTUAL], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    worker = int(process.stdout.readline())
-    assert psutil.pid_exists(worker)
-    process.kill()
-    process.communicate()
-    assert gone(worker)
 
 
 # The command with a simulated server that takes a little real time for each level, so that a signal can hit it.
