@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Response, expect, sync_playwright
 
 from tests.costadvisor.home.demo_record import demo_record
 from tests.e2e.site import Site, serve
@@ -35,23 +35,36 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=_chromium(), args=FLAGS)
         width, height = SIZES[request.param]
         opened = browser.new_page(viewport={"width": width, "height": height})
-        complaints: list[str] = []
-        opened.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on(
-            "response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status} {answer.url}")
-        )
+        complaints = listen(opened)
         yield opened
         browser.close()
         assert complaints == []
+
+
+def listen(page: Page) -> list[str]:
+    """What the browser complains of, from now on."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def look(answer: Response) -> None:
+        if answer.status >= 400:
+            complaints.append(f"{answer.status} {answer.url}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", look)
+    return complaints
 
 
 def _chromium() -> str:
     """Of the system: the tests fetch no browser."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        message = "no chromium on PATH: apt-get install chromium"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("no chromium on PATH: apt-get install chromium")
     return found
 
 

@@ -31,7 +31,7 @@ TRACE = FIXTURES / "traces" / "azure2023_conversation.csv"
 EMAIL, ORGANIZATION, WORKLOAD = "demo@example.com", "Demo", "Support assistant"
 ON_OUR_WORD = "set for the example"
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,9 @@ def _ending(job: CalibrationJob) -> str:
 
 def _followed(job: CalibrationJob, worker: Child, show: Show) -> CalibrationJob:
     """The job as it ended."""
-    while (now := job_find(organization=job.organization, job_id=job.pk)) and now.is_unfinished:
-        show(now)
+    while job.is_unfinished:
         worker.check()
         time.sleep(LOOK_EVERY_S)
-    return now or job
+        job = job_find(organization=job.organization, job_id=job.pk) or job
+        show(job)
+    return job

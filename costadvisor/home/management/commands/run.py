@@ -81,7 +81,7 @@ def _listener(port: str) -> socket.socket:
     except OSError as error:
         other = int(port) % LARGEST_PORT + 1
         raise Refusal(
-            f"Port {port} of {HOST} cannot be used ({os.strerror(error.errno).lower()}): end what uses it, or take"
+            f"Port {port} of {HOST} cannot be used ({os.strerror(error.errno or 0).lower()}): end what uses it, or take"
             f" another, such as `make run PORT={other}`."
         ) from None
 
