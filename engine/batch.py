@@ -1,5 +1,6 @@
 """A planned step as tensors: what to compute, where its KV goes, what each token may see, what to draw."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from engine.scheduler import Chunk, Step
 from kernels import reference
 from kernels.reference import DecodeGroup, PromptChunk, SamplingRows
 
-# Splitting a batch of decodes by length costs a few extra calls a layer; worth it from this much padding on.
-PADDING_WORTH_A_SPLIT = 2048
+# Decodes are attended to in groups, each padded to its longest context. A group costs as many extra calls a layer as
+# reading about this many tokens.
+GROUP_COST_TOKENS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +66,29 @@ def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
 
 def _decode_groups(decodes: list[Chunk], size: int, window: int | None, dtype: torch.dtype) -> list[DecodeGroup]:
     groups = []
-    first = 0
-    while first < len(decodes):
-        last = _group_end(decodes, first, size)
+    for first, last in itertools.pairwise(_group_bounds([chunk.start + 1 for chunk in decodes])):
         lengths = [chunk.start + 1 for chunk in decodes[first:last]]
         width = -(-lengths[0] // size)
         tables = [_padded(chunk.request.blocks, width) for chunk in decodes[first:last]]
         groups.append(reference.decode_group(first, torch.tensor(tables), torch.tensor(lengths), size, window, dtype))
-        first = last
     return groups
 
 
-def _group_end(decodes: list[Chunk], first: int, size: int) -> int:
-    """End of the group that starts at `first`: where contexts fall to half its longest and enough are left."""
-    longest = -(-(decodes[first].start + 1) // size)
-    for number in range(first + 1, len(decodes)):
-        blocks = -(-(decodes[number].start + 1) // size)
-        padding = (longest - blocks) * size * (len(decodes) - number)
-        if 2 * blocks <= longest and padding >= PADDING_WORTH_A_SPLIT:
-            return number
-    return len(decodes)
+def _group_bounds(lengths: list[int]) -> list[int]:
+    """Where to cut a descending list so that padding and groups together cost least: 0, …, its length.
+
+    `cheapest[i]` is the cost of the first i, and `cut[i]` where the last group of those starts.
+    """
+    cheapest = [0.0]
+    cut = [0]
+    for last in range(1, len(lengths) + 1):
+        costs = [cheapest[first] + (last - first) * lengths[first] + GROUP_COST_TOKENS for first in range(last)]
+        cheapest.append(min(costs))
+        cut.append(costs.index(cheapest[-1]))
+    bounds = [len(lengths)]
+    while bounds[-1]:
+        bounds.append(cut[bounds[-1]])
+    return bounds[::-1]
 
 
 def _padded(blocks: list[int], width: int) -> list[int]:

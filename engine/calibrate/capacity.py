@@ -7,8 +7,9 @@ is fitted through each (pool adjacent violators), and λ* is where the first of 
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from engine.calibrate.metrics import nearest_rank
@@ -118,19 +119,25 @@ class Search:
         return crossing([point.rate for point in points], values, getattr(self.slo, metric))
 
 
-def max_rate(search: Search, model: StepTime, held_out: Mapping[str, StepTime], saturation_per_s: float) -> MaxRate:
-    """Find λ* up to the saturated rate. Its interval joins what each level decides (leave one level out) and the
-    spread between runs of the simulation."""
-    coarse = [search.point(model, share * saturation_per_s, runs=1) for share in COARSE_SHARES]
-    best, binding = search.root(coarse, [0])
+def max_rate(
+    search: Search, model: StepTime, held_out: Sequence[StepTime], unsteadiness: float, saturation_per_s: float
+) -> MaxRate:
+    """Find λ* up to the saturated rate.
+
+    Its interval joins what each level decides (`held_out`, models that leave one level out) and the spread between runs
+    of the simulation. Its low end is that of a machine whose every step is slower by `unsteadiness`.
+    """
+    coarse, best, binding = _coarse(search, model, saturation_per_s)
     fine: list[CurvePoint] = []
-    spread = 1.0
+    spread = slowed = 1.0
     if best is not None:
+        _, slow, _ = _coarse(search, partial(_slow, model, 1 + unsteadiness), saturation_per_s)
+        slowed = min(1.0, (slow or coarse[1].rate) / best)
         fine, best, binding = _refine(search, model, best, saturation_per_s)
         spread = _spread(search, held_out, fine)
     return MaxRate(
         requests_per_s=best,
-        low=best / spread if best is not None else None,
+        low=best / spread * slowed if best is not None else None,
         high=min(best * spread, max(best, saturation_per_s)) if best is not None else None,
         binding=binding,
         alone=coarse[0],
@@ -138,6 +145,16 @@ def max_rate(search: Search, model: StepTime, held_out: Mapping[str, StepTime], 
         simulated_requests=search.simulated,
         simulated_requests_per_wall_s=search.simulated / search.wall_s,
     )
+
+
+def _coarse(search: Search, model: StepTime, saturation_per_s: float) -> tuple[list[CurvePoint], float | None, Binding]:
+    """One run at rates from none to saturation, and where the first limit is crossed."""
+    points = [search.point(model, share * saturation_per_s, runs=1) for share in COARSE_SHARES]
+    return points, *search.root(points, [0])
+
+
+def _slow(model: StepTime, factor: float, *work: int) -> float:
+    return factor * model(*work)
 
 
 def _refine(search: Search, model: StepTime, center: float, most: float) -> tuple[list[CurvePoint], float, Binding]:
@@ -152,11 +169,11 @@ def _refine(search: Search, model: StepTime, center: float, most: float) -> tupl
     return points, best or rates[0], binding
 
 
-def _spread(search: Search, held_out: Mapping[str, StepTime], points: Sequence[CurvePoint]) -> float:
+def _spread(search: Search, held_out: Sequence[StepTime], points: Sequence[CurvePoint]) -> float:
     """The factor that λ* is divided and multiplied by for its interval: delete-one jackknives, in logarithms."""
     rates = [point.rate for point in points[::2]]
     levels = []
-    for other in held_out.values():
+    for other in held_out:
         levels.append(_log_root(search, [search.point(other, rate, runs=1) for rate in rates], [0]))
     runs = [_log_root(search, points, [run for run in range(RUNS) if run != left_out]) for left_out in range(RUNS)]
     return math.exp(math.hypot(_half_width(levels), _half_width(runs)))

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
-from engine.calibrate.protocol import FEWEST_REQUESTS, MOST_MAPE, Ask
+from engine.calibrate.protocol import FEWEST_REQUESTS, Ask
 from engine.calibrate.record_parts import (
     Compared,
     CurvePoint,
@@ -54,7 +54,7 @@ def _no_rate(measured: Measured) -> NoRate | None:
         return "void"
     if measured.fit is None or measured.fit.mape is None:
         return "too_few_levels"
-    if measured.fit.mape > MOST_MAPE:
+    if not measured.fit.holds:
         return "model_misfit"
     return "slo_unreachable" if measured.max_rate is None or measured.max_rate.requests_per_s is None else None
 
@@ -105,9 +105,17 @@ def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
         levels=tuple(level.spec.id for level in measured.fitted),
         steps=fit.steps,
         mape=fit.mape,
-        fitted_mape=fit.fitted_mape,
+        mdape=fit.mdape,
+        fitted_mdape=fit.fitted_mdape,
+        unsteadiness=fit.unsteadiness,
         held_out=tuple(
-            HeldOutLevel(level=level.level, decode_mape=level.decode_mape, prefill_mape=level.prefill_mape)
+            HeldOutLevel(
+                level=level.level,
+                decode_mape=level.decode.mape,
+                decode_mdape=level.decode.mdape,
+                prefill_mape=level.prefill.mape,
+                prefill_mdape=level.prefill.mdape,
+            )
             for level in fit.held_out
         ),
     )

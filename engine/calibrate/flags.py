@@ -6,13 +6,15 @@ from engine.calibrate.contention import CONTENDED
 from engine.calibrate.derive import VOID_DRIFT
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
-from engine.calibrate.protocol import MOST_MAPE, Ask
+from engine.calibrate.protocol import Ask
 from engine.calibrate.record_parts import Derived, Flag, FlagCode
+from engine.calibrate.step_model import MOST_MDAPE
 from engine.calibrate.summary import prefix_hit_share
 
 DRIFT = 0.03
 PREFIX_HITS = 0.01
 THROTTLED = 0.05
+UNSTEADY = 0.03
 WIDE_INTERVAL = 0.25  # half of it, over the rate
 
 
@@ -74,13 +76,19 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
 
 def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
     fit = measured.fit
-    if fit and fit.mape is not None and fit.mape > MOST_MAPE:
-        message = f"the step model is {100 * fit.mape:.1f} % off on held-out levels; no rate is predicted from it"
-        if fit.fitted_mape > MOST_MAPE / 2:
+    if fit and fit.mdape is not None and not fit.holds:
+        message = f"the step model is {100 * fit.mdape:.1f} % off on held-out levels; no rate is predicted from it"
+        if fit.fitted_mdape > MOST_MDAPE / 2:
             message += (
-                f" (it is {100 * fit.fitted_mape:.1f} % off where it was fitted: the machine does not hold still)"
+                f" (it is {100 * fit.fitted_mdape:.1f} % off where it was fitted: the machine does not hold still)"
             )
-        yield _flag("model_misfit", message, fit.mape, MOST_MAPE)
+        yield _flag("model_misfit", message, fit.mdape, MOST_MDAPE)
+    if fit and fit.unsteadiness > UNSTEADY:
+        message = (
+            f"the machine was slower at times, by {100 * fit.unsteadiness:.0f} % over all iterations, though nobody "
+            "else was seen to use it; the low end of the rate allows for that"
+        )
+        yield _flag("unsteady", message, fit.unsteadiness, UNSTEADY)
     if measured.levels and measured.max_rate is None:
         yield _flag(
             "closed_loop_only",

@@ -8,6 +8,7 @@ virtual clock, so a level and its prediction differ only in how long a step take
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -73,7 +74,7 @@ def run_level(
     return loop.close(complete=loop.over())
 
 
-class _Loop:
+class _Loop(ABC):
     """A level in progress; its clock starts at 0 and moves with the backend's."""
 
     def __init__(self, backend: Backend, spec: LevelSpec) -> None:
@@ -94,15 +95,16 @@ class _Loop:
     def next_lengths(self) -> Lengths:
         return self.spec.lengths[len(self.log.requests) % len(self.spec.lengths)]
 
-    def over(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def over(self) -> bool: ...
 
+    @abstractmethod
     def feed(self) -> None:
-        raise NotImplementedError
+        """Send what is due, and open the window when it is time."""
 
+    @abstractmethod
     def next_event(self) -> float:
         """When the load changes by itself, not because a request finished."""
-        raise NotImplementedError
 
     def advance(self) -> None:
         """One step of the backend, or a wait while it has nothing to do."""

@@ -27,7 +27,6 @@ from engine.calibrate.workload import Workload
 from engine.config import ModelShape
 from engine.errors import InputError
 
-MOST_MAPE = 0.08
 REPEATS = 3  # of levels during which somebody else used the CPU
 FEWEST_REQUESTS = 5  # of a verification
 LONGEST_VERIFICATION = 1.5  # times the planned seconds
@@ -170,12 +169,13 @@ class _Quick:
         if len(self.measured.fitted) < FEWEST_LEVELS:
             return
         fit = self.measured.fit = fit_levels({level.spec.id: level.quiet_steps for level in self.measured.fitted})
-        if fit.mape is None or fit.mape > MOST_MAPE:
+        if not fit.holds:
             return
-        self.bench.say(f"step model within {100 * fit.mape:.1f} % of held-out levels; simulating open loop")
+        self.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
         search = Search(self.facts.scheduler, self.ask.workload, self.ask.slo, self.ask.seed, self.bench.checkpoint)
-        held_out = {level.level: level.model.ms for level in fit.held_out}
-        self.measured.max_rate = found = max_rate(search, fit.model.ms, held_out, self._saturation())
+        self.measured.max_rate = found = max_rate(
+            search, fit.model.ms, [level.model.ms for level in fit.held_out], fit.unsteadiness, self._saturation()
+        )
         if found.requests_per_s is not None:
             self.measured.simultaneous = search.simultaneous(fit.model.ms, found.requests_per_s)
 

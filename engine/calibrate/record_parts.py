@@ -254,16 +254,22 @@ class MaxRate(Part):
 
 
 class HeldOutLevel(Part):
+    """One level, predicted from the others; its steps without and with prompt tokens. Null where it had none."""
+
     level: Name
     decode_mape: NotNegative | None
+    decode_mdape: NotNegative | None
     prefill_mape: NotNegative | None
+    prefill_mdape: NotNegative | None
 
 
 class StepModelFit(Part):
     """`ms = a_bucket + b·decode + c·prefill + d·context + e·prefill·context`; covariance in the order of `terms`.
 
-    `mape` is the worse of the two kinds of step, mean over the held-out levels; null when none could be held out.
-    `fitted_mape` is the same of the steps it was fitted to: noise that no model of this form explains.
+    `mixed` is added to `a_prefill` in a step that decodes as well. `mape` and `mdape`, of which the latter judges the
+    model, are of the worse kind of step, mean over the held-out levels; null when none could be held out.
+    `fitted_mdape` is that of the steps it was fitted to, and `unsteadiness` how much longer those took in all than the
+    model says: stretches in which the machine was slower than it mostly is.
     """
 
     terms: tuple[str, ...]
@@ -272,7 +278,9 @@ class StepModelFit(Part):
     levels: tuple[Name, ...]
     steps: Count
     mape: NotNegative | None
-    fitted_mape: NotNegative | None = None
+    mdape: NotNegative | None
+    fitted_mdape: NotNegative
+    unsteadiness: NotNegative
     held_out: tuple[HeldOutLevel, ...]
 
 
@@ -328,7 +336,7 @@ class Derived(Part):
 FlagCode = Literal[
     "client_bound", "send_lag", "drift", "throttled", "prefix_hits", "osl_mismatch", "errors", "few_samples",
     "unresolved", "model_misfit", "cliff", "imported", "closed_loop_only", "not_verified", "cpu_contended",
-    "gpu_shared", "not_settled", "incomplete",
+    "gpu_shared", "not_settled", "unsteady", "incomplete",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from engine.calibrate import capacity
 from engine.calibrate.step_model import StepModel
 from engine.config import SchedulerConfig
 
-TRUTH = StepModel(a_decode=20.0, a_prefill=26.0, b=1.5, c=0.12, d=0.002, e=0.00002)
+TRUTH = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
 LIMITS = SchedulerConfig(max_batch=32, token_budget=512, block_size=16, num_blocks=4096, max_model_len=4096)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calibrate.capacity import Search, crossing, max_rate, monotone
+from engine.calibrate.capacity import MaxRate, Search, crossing, max_rate, monotone
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, simulate
 from engine.calibrate.slo import Slo
@@ -50,7 +50,7 @@ def test_one_at_a_time_is_the_queue_of_the_textbook() -> None:
     true_rate = max(within) / (service_ms / 1000)
     limits = SchedulerConfig(max_batch=1, token_budget=64, block_size=16, num_blocks=64, max_model_len=128)
     search = Search(limits, workload_fixed(64, 1), Slo(limit_ms, 50), seed=3)
-    found = max_rate(search, lambda *work: service_ms, {}, saturation_per_s=10.0)
+    found = max_rate(search, lambda *work: service_ms, [], 0.0, saturation_per_s=10.0)
     assert found.requests_per_s == pytest.approx(true_rate, rel=0.07)
     assert found.binding == "ttft_p95_ms"
 
@@ -65,7 +65,7 @@ def p95(limits: SchedulerConfig, model: StepModel, rate: float) -> tuple[float, 
 
 def test_the_rate_found_just_meets_the_slo_on_other_traffic(limits: SchedulerConfig, truth: StepModel) -> None:
     slo = Slo(600, 38)
-    found = max_rate(Search(limits, workload_fixed(200, 40), slo, seed=5), truth.ms, {}, saturation_per_s=14.0)
+    found = max_rate(Search(limits, workload_fixed(200, 40), slo, seed=5), truth.ms, [], 0.0, saturation_per_s=14.0)
     assert found.requests_per_s is not None
     assert found.binding == "tpot_p95_ms"
     ttft, tpot = p95(limits, truth, found.requests_per_s)
@@ -81,24 +81,38 @@ def test_the_interval_widens_with_the_disagreement_of_levels(limits: SchedulerCo
     def search() -> Search:
         return Search(limits, workload_fixed(100, 8), Slo(600, 45), seed=5)
 
-    slower = StepModel(a_decode=24.0, a_prefill=30.0, b=1.8, c=0.14, d=0.0024, e=0.00002)
-    alike = max_rate(search(), truth.ms, {"L1": truth.ms, "L2": truth.ms, "L3": truth.ms}, 14.0)
-    unlike = max_rate(search(), truth.ms, {"L1": truth.ms, "L2": truth.ms, "L3": slower.ms}, 14.0)
+    slower = StepModel(a_decode=24.0, a_prefill=30.0, mixed=4.0, b=1.8, c=0.14, d=0.0024, e=0.00002)
+    alike = max_rate(search(), truth.ms, [truth.ms] * 3, 0.0, 14.0)
+    unlike = max_rate(search(), truth.ms, [truth.ms, truth.ms, slower.ms], 0.0, 14.0)
     assert alike.low is not None
     assert unlike.low is not None
     assert alike.requests_per_s is not None
     assert unlike.low < alike.low <= alike.requests_per_s
 
 
+@pytest.mark.usefixtures("few_simulated")
+def test_an_unsteady_machine_lowers_the_low_end_alone(limits: SchedulerConfig, truth: StepModel) -> None:
+    def found(unsteadiness: float) -> MaxRate:
+        search = Search(limits, workload_fixed(100, 8), Slo(600, 45), seed=5)
+        return max_rate(search, truth.ms, [truth.ms] * 3, unsteadiness, 14.0)
+
+    steady, unsteady = found(0.0), found(0.10)
+    assert (unsteady.requests_per_s, unsteady.high) == (steady.requests_per_s, steady.high)
+    assert unsteady.low is not None
+    assert steady.low is not None
+    assert unsteady.low < 0.95 * steady.low
+    assert found(5.0).low is not None, "a machine that meets no SLO in its slow hours has a low end, near nothing"
+
+
 def test_no_rate_is_invented_when_a_lone_request_misses(limits: SchedulerConfig, truth: StepModel) -> None:
     for slo, binding in ((Slo(600, 15), "tpot_p95_ms"), (Slo(30, 500), "ttft_p95_ms")):
-        found = max_rate(Search(limits, workload_fixed(200, 10), slo, seed=5), truth.ms, {}, 14.0)
+        found = max_rate(Search(limits, workload_fixed(200, 10), slo, seed=5), truth.ms, [], 0.0, 14.0)
         assert (found.requests_per_s, found.low, found.high) == (None, None, None)
         assert found.binding == binding
 
 
 @pytest.mark.usefixtures("few_simulated")
 def test_a_loose_slo_is_bound_by_saturation(limits: SchedulerConfig, truth: StepModel) -> None:
-    found = max_rate(Search(limits, workload_fixed(50, 10), Slo(1e6, 1e6), seed=5), truth.ms, {}, 3.0)
+    found = max_rate(Search(limits, workload_fixed(50, 10), Slo(1e6, 1e6), seed=5), truth.ms, [], 0.0, 3.0)
     assert found.binding == "saturation"
     assert found.requests_per_s == pytest.approx(3.0)

@@ -62,7 +62,7 @@ def start(command, interrupted):
     if command["options"]["max_batch"] == 15:
         print("a last word", file=sys.stderr, flush=True)
         os._exit(9)
-    return Virtual(LIMITS, StepModel(20.0, 26.0, 1.5, 0.12, 0.002, 0.00002).ms)
+    return Virtual(LIMITS, StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002).ms)
 
 Worker(sys.stdin, sys.stdout, start).serve()
 """
@@ -102,7 +102,7 @@ def test_a_level_comes_back_from_the_worker_as_it_was_run() -> None:
         spec = LevelSpec("L1", "step_map", 1, (Lengths(50, 9),), 5.0, 30.0, concurrency=3)
         seen: list[tuple[float, int]] = []
         log = target.run(spec, never, lambda *line: seen.append(line))
-        truth = StepModel(20.0, 26.0, 1.5, 0.12, 0.002, 0.00002)
+        truth = StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002)
         assert log == simulate(facts.scheduler, truth.ms, spec, keep_steps=True)
         assert len(seen) >= 4
         (pid,) = target.pids()
@@ -182,7 +182,7 @@ class Unhurried(SimulatedTarget):
 
 capacity.MOST_REQUESTS = capacity.LEAST_REQUESTS = 100
 limits = SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=512)
-truth = StepModel(20.0, 26.0, 1.5, 0.12, 0.002, 0.00002)
+truth = StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002)
 sys.exit(main(sys.argv[1:], Unhurried(limits, truth.ms)))
 """
 

@@ -38,7 +38,7 @@ def made() -> tuple[Record, bytes]:
             "max_position_embeddings": 4096,
         }
     )
-    truth = StepModel(a_decode=20.0, a_prefill=26.0, b=1.5, c=0.12, d=0.002, e=0.00002)
+    truth = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
     target = SimulatedTarget(SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096), truth.ms)
     ask = Ask(shape, workload_fixed(100, 6), Slo(400, 45), seed=1, max_minutes=1.0)
     measured = calibrate(ask, target, lambda: False, lambda *line: None)

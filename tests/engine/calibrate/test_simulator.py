@@ -31,7 +31,7 @@ small = st.builds(
 def test_leaps_give_the_same_times_as_single_steps(
     workload: Workload, limits: SchedulerConfig, rate: float, seed: int
 ) -> None:
-    truth = StepModel(a_decode=20.0, a_prefill=26.0, b=1.5, c=0.12, d=0.002, e=0.00002)
+    truth = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
     spec = OpenLoad.draw(workload, 40, seed).level("", "", 0, rate, 0, math.inf)
     backend = SimulatedBackend(limits, truth.ms)
     leaping = run_level(backend, spec, keep_steps=False)
