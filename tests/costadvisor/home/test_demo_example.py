@@ -19,7 +19,7 @@ from costadvisor.home.demo.summary import summary
 from costadvisor.reports.models import Document
 from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
 from costadvisor.workloads.models import Workload
-from tests.costadvisor.home.demo_record import demo_record
+from tests.costadvisor.home.demo_record import SLO, demo_record
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_example_is_made_of_the_bill_the_trace_and_the_case(example: Example
     assert (profile.requests_per_month.basis, profile.hourly_shape.basis) == ("measured", "assumed")
     assert example.workload.length_distribution is not None
     case = example.decision.case
-    assert case["slo"] == {"ttft_p95_ms": 10_000, "tpot_p95_ms": 200}
+    assert case["slo"] == SLO
     assert case["constraints"]["min_quality"]["reference"] == "today"
     assert [option["id"] for option in case["options"]] == ["today", "alibaba", "h100", "l40s"]
     assert case["options"][0]["reconciliation_factor"] == pytest.approx(0.93)
