@@ -5,14 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from django.conf import settings
 
 WORKER = (sys.executable, "-m", "celery", "-A", "costadvisor", "worker", "-Q", "cpu,gpu", "-P", "solo", "-l", "INFO")
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MARGIN_S = 10
+
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 class ChildEndedError(RuntimeError):
@@ -68,18 +72,23 @@ def running(child: Child) -> Iterator[Child]:
     try:
         yield child
     finally:
-        kept = [(number, signal.signal(number, signal.SIG_IGN)) for number in END_SIGNALS]
-        child.end()
-        for number, handler in kept:
-            signal.signal(number, handler)
+        with _handled(END_SIGNALS, signal.SIG_IGN):
+            child.end()
 
 
 @contextlib.contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """A closed terminal and `kill` end the block as Ctrl-C does, by KeyboardInterrupt."""
-    kept = [(number, signal.signal(number, signal.default_int_handler)) for number in END_SIGNALS]
+    """A closed terminal and `kill` end the block as Ctrl-C does, by KeyboardInterrupt; not so under `nohup`."""
+    heard = [number for number in END_SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    with _handled(heard, signal.default_int_handler):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: Handler) -> Iterator[None]:
+    kept = [(number, signal.signal(number, handler)) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in kept:
-            signal.signal(number, handler)
+        for number, before in kept:
+            signal.signal(number, before)

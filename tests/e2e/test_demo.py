@@ -102,14 +102,14 @@ def begun(demo: Any) -> "subprocess.Popen[str]":
     return command
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_cancels_its_job_and_ends_its_worker(demo: Any, number: int) -> None:
     command = begun(demo)
     os.killpg(command.pid, number)
     code, _, errors = ended(demo, command)
     assert (code, errors) == (
         130,
-        "Interrupted: the worker has ended, and a calibration that ran is cancelled.\n",
+        "Interrupted. No worker is left, and a calibration that ran is cancelled.\n",
     )
     assert jobs(demo)[0]["state"] == "cancelled"
     assert demo.all_ended()

@@ -41,7 +41,7 @@ class Command(BaseCommand):
         except (MeasurementError, ChildEndedError) as error:
             self._end(str(error), FAILED)
         except KeyboardInterrupt:
-            self._end("Interrupted: the worker has ended, and a calibration that ran is cancelled.", INTERRUPTED)
+            self._end("Interrupted. No worker is left, and a calibration that ran is cancelled.", INTERRUPTED)
         self.stdout.write(f"\n{summary(decided)}\n\nwritten: {' '.join(map(_shown, files))}")
 
     def _decided(self) -> Decided:
