@@ -1,5 +1,6 @@
-# make demo: the main job, headless    make run: the web app    make test: every check
+# make demo: the main job, headless    make run [PORT=8000]: the web app    make test: every check
 PYTHON ?= python3
+PORT ?= 8000
 BIN := .venv/bin
 MODEL := var/models/SmolLM2-135M-Instruct
 PYTEST_ARGS ?= -n 2 --dist loadgroup
@@ -40,13 +41,10 @@ $(MODEL)/config.json: $(GGUF)
 model: $(MODEL)/config.json
 
 demo: model
-	@echo "==> the engine on this machine: three prompts"
-	@mkdir -p var/demo
-	@$(BIN)/python -m engine.generate --model $(MODEL) --prompts fixtures/demo/prompts.jsonl --out var/demo/generated.jsonl --max-tokens 48 --stats var/demo/generate-stats.json
-	@$(BIN)/python -m json.tool --json-lines --no-ensure-ascii var/demo/generated.jsonl | grep '"text"'
-	@echo "==> the decision on the example case"
-	@$(BIN)/python manage.py advise fixtures/demo/case.json --json var/demo/evaluation.json --pdf var/demo/recommendation.pdf
-	@echo "written: var/demo/evaluation.json var/demo/recommendation.pdf"
+	@$(BIN)/python manage.py demo
+
+run: model
+	@$(BIN)/python manage.py run --port $(PORT)
 
 lint: .venv/dev.done
 	@echo "==> ruff, mypy, import-linter"

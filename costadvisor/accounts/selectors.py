@@ -1,9 +1,13 @@
-"""Reads users' memberships."""
+"""Reads users and their memberships."""
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
 from costadvisor.accounts.models import Membership, User
+
+
+def user_find(*, email: str) -> User | None:
+    return User.objects.filter(email=email.strip().lower()).first()
 
 
 def membership_find(*, user: User | AnonymousUser, organization_slug: str) -> Membership | None:

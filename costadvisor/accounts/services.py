@@ -28,6 +28,16 @@ def user_create(*, email: str, password: str, name: str = "") -> User:
 
 
 @transaction.atomic
+def user_password_set(*, user: User, password: str) -> None:
+    """Replaces the password; whoever is logged in by the old one is logged out. Raises Refusal for one too easy to
+    guess."""
+    _validated("password", lambda: validate_password(password, user))
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    event_record(action="user_password_set", object_kind="user", object_id=user.pk, actor_email=user.email)
+
+
+@transaction.atomic
 def organization_create(*, name: str, admin: User) -> Organization:
     """A new organization with `admin` as its first member."""
     if not name.strip():

@@ -79,7 +79,8 @@ class ComparedRow:
 
 def answer_sentence(record: Record) -> str:
     rate, slo = record.derived.max_rate, record.slo
-    target = f"95 % of first tokens within {slo.ttft_p95_ms:g} ms and of output tokens within {slo.tpot_p95_ms:g} ms"
+    first, each = quantity(slo.ttft_p95_ms), quantity(slo.tpot_p95_ms)
+    target = f"95 % of first tokens within {first} ms and of output tokens within {each} ms"
     if rate is None:
         reason = NO_RATE[record.derived.no_rate_because or "unknown"]
         return f"No sustainable rate can be stated for {target}: {reason}."
@@ -117,7 +118,8 @@ def provenance_rows(record: Record) -> Iterator[Fact]:
     source = record.source
     commit = f", commit {source.commit[:12]}" if source.commit else ""
     changed = " with changes not committed" if source.dirty else ""
-    yield Fact("Measured by", f"{source.tool} {source.version or ''}{commit}{changed}".strip())
+    tool = f"{source.tool} {source.version}" if source.version else source.tool
+    yield Fact("Measured by", f"{tool}{commit}{changed}")
     yield Fact("When", record.created_at.replace("T", " ").replace("Z", " UTC"))
     yield Fact("Protocol", f"{record.protocol}, tier {record.tier or UNKNOWN}, seed {_known(record.seed)}")
     if record.wall_s:

@@ -72,8 +72,10 @@ def _range_figure(chart: RangeChart) -> Json:
         }
         for low, name, values, texts in ends
     ]  # fmt: skip
-    rows = {"type": "category", "autorange": "reversed", "automargin": True}
-    return {"data": [between, *traces], "layout": _layout(_axis(chart.x), rows, [_rule(line) for line in chart.lines])}
+    # Texts to the left of the first marks keep clear of the rows' names, and labels of the right edge.
+    rows = {"type": "category", "autorange": "reversed", "automargin": True, "ticklabelstandoff": 44}
+    rules = [_rule(line, left=True) for line in chart.lines]
+    return {"data": [between, *traces], "layout": _layout(_axis(chart.x), rows, rules)}
 
 
 def _layout(x: Json, y: Json, shapes: list[Json]) -> Json:
@@ -109,14 +111,15 @@ def _axis(axis: Axis) -> Json:
     return drawn
 
 
-def _rule(line: ReferenceLine) -> Json:
-    """Labels run along their line, so that those of neighbours do not meet."""
+def _rule(line: ReferenceLine, *, left: bool = False) -> Json:
+    """Labels run upwards along their line, to its right or left, so that those of neighbours do not meet."""
     along, other = ("x", "y") if line.across == "x" else ("y", "x")
     return {
         "type": "line", f"{along}ref": along, f"{other}ref": "paper",
         f"{along}0": line.value, f"{along}1": line.value, f"{other}0": 0, f"{other}1": 1,
         "line": {"color": GREY, "width": 1.5, "dash": "dot"},
         "label": {
-            "text": line.label, "textposition": "start", "textangle": -90, "xanchor": "left", "yanchor": "bottom",
+            "text": line.label, "textposition": "start", "textangle": -90, "xanchor": "left",
+            "yanchor": "bottom" if left else "top", "padding": 1,
         },
     }  # fmt: skip

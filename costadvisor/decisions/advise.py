@@ -1,4 +1,4 @@
-"""From a case's file to an answer, with no database: what `manage.py advise` and `make demo` run."""
+"""From a case's file to an answer, with no database: what `manage.py advise` runs."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -107,7 +107,7 @@ def _rates(record: Record, path: str) -> tuple[dict[str, float], str]:
     if record.derived.no_rate_because == "slo_unreachable":
         return {"requests_per_s": 0.0}, record.grade.basis
     if record.grade.letter is None or saturation is None:
-        raise CaseError(path, f"the record states no rate ({record.grade.basis})", "calibrate again")
+        raise CaseError(path, f"states no rate ({record.grade.basis})", "calibrate again")
     rate = OPEN_LOOP_SHARE * saturation.requests_per_s
     how = f"{OPEN_LOOP_SHARE} x {saturation.requests_per_s:.3g} requests/s"
     return {"requests_per_s": rate}, f"{record.grade.basis}: {how}, the most it reached"

@@ -10,9 +10,10 @@ from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import User
 from costadvisor.accounts.selectors import membership_list
 from costadvisor.calibration.selectors import job_list_unfinished, record_list
+from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_list, recommendation_standing
 from costadvisor.home.navigation import STEPS
-from costadvisor.home.standing import answered, standing
+from costadvisor.home.standing import Answered, answered, standing
 from costadvisor.spend.overview import spend_grid
 from costadvisor.spend.selectors import usage_months
 from costadvisor.workloads.selectors import workload_list
@@ -33,11 +34,15 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     usage = usage_months(organization=membership.organization)
     grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
+    decisions = list(decision_list(organization=membership.organization))
+    answers = [
+        answered(version, membership) for version in recommendation_standing(organization=membership.organization)
+    ]
     done = (
         grid is not None,
         bool(workloads),
         record_list(organization=membership.organization).exists(),
-        decision_list(organization=membership.organization).exists(),
+        bool(decisions),
     )
     context = {
         "membership": membership,
@@ -45,9 +50,14 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "standing": standing(usage),
         "workloads": workloads,
         "jobs": job_list_unfinished(organization=membership.organization),
-        "answers": [
-            answered(version, membership) for version in recommendation_standing(organization=membership.organization)
-        ],
+        "answers": answers,
+        "open_decisions": _without(decisions, answers),
         "steps": list(zip(STEPS, done, strict=True)),
     }
     return render(request, "home/organization.html", context)
+
+
+def _without(decisions: list[Decision], answers: list[Answered]) -> list[Decision]:
+    """Those of which no version stands or waits."""
+    with_version = {answer.recommendation.decision_id for answer in answers}
+    return [decision for decision in decisions if decision.pk not in with_version]

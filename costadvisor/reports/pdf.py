@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from importlib import import_module
 
 from django.template.loader import render_to_string
 
@@ -35,10 +36,20 @@ class Drawn:
     sentence: str
 
 
+def check_printing() -> None:
+    """Raises PdfUnavailableError in one clear line where Pango, which WeasyPrint needs, is missing."""
+    try:
+        import_module("weasyprint")
+    except OSError as error:
+        raise PdfUnavailableError(
+            f"a PDF needs Pango, which is missing here ({error}); install it (Debian: libpango-1.0-0 libpangoft2-1.0-0)"
+        ) from None
+
+
 def recommendation_pdf(evaluation: Evaluation, case: Case, *, issue: Issue | None = None) -> bytes:
     """The document of an evaluation and the resolved case it answers; `issue` is None on the command line.
 
-    Raises PdfUnavailableError in one clear line where Pango, which WeasyPrint needs, is missing.
+    Raises PdfUnavailableError as `check_printing` does.
     """
     rows = assumptions(evaluation, case)
     context = {
@@ -67,13 +78,9 @@ def _drawn(chart: Chart | None, *, height_mm: float) -> Drawn | None:
 
 def _pdf(page: str, attached: Mapping[str, str], *, as_of: date) -> bytes:
     """Dates inside the file are the case's own day: a clock would make every copy different."""
-    try:
-        from weasyprint import HTML, Attachment
-        from weasyprint.urls import URLFetcher
-    except OSError as error:
-        raise PdfUnavailableError(
-            f"a PDF needs Pango, which is missing here ({error}); install it (Debian: libpango-1.0-0 libpangoft2-1.0-0)"
-        ) from None
+    check_printing()
+    from weasyprint import HTML, Attachment
+    from weasyprint.urls import URLFetcher
 
     shipped = URLFetcher(allowed_protocols=(SCHEME,), fail_on_errors=True)
     shipped.add_handler(ShippedFonts())

@@ -115,6 +115,14 @@ CONTENT_SECURITY_POLICY = {
 MAX_UPLOAD_BYTES = 16 * 2**20
 MAX_REQUEST_BYTES = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 
+# To standard error, whatever DEBUG says: Django alone keeps errors of production for a mail to admins.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django": {"handlers": ["console"], "level": "INFO"}},
+}
+
 # Jobs. The database row is the truth and a message only carries its id, so results are not kept and a lost or
 # doubled message does no harm. `filesystem://` needs no broker to be installed.
 BROKER_SCHEMES = ("filesystem", "amqp", "amqps", "redis", "rediss")

@@ -48,18 +48,33 @@ class Installation:
     def operate(self, *arguments: str) -> list[str]:
         return self.python(str(HERE / "operate.py"), *arguments).split()
 
+    def use_fake_engine(self, behaviour: str) -> None:
+        """From now on; `behaviour` is one of fake_engine.py."""
+        fake = [sys.executable, str(FAKE_ENGINE), behaviour, str(self.folder / "record.json")]
+        self.environment["FAKE_ENGINE"] = os.pathsep.join(fake)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """A command of manage.py, in a session of its own as a terminal's foreground job."""
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
     def start_worker(self, pool: str = "solo", fake_engine: str | None = None) -> "subprocess.Popen[bytes]":
         """A Celery worker in a session of its own; `fake_engine` names a behaviour of fake_engine.py."""
-        environment = dict(self.environment)
         if fake_engine:
-            fake = [sys.executable, str(FAKE_ENGINE), fake_engine, str(self.folder / "record.json")]
-            environment["FAKE_ENGINE"] = os.pathsep.join(fake)
+            self.use_fake_engine(fake_engine)
         command = [sys.executable, "-m", "celery", "-A", "costadvisor", "worker", "-P", pool, "-c", "1", "-l", "INFO"]
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

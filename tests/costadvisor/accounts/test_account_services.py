@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from costadvisor.accounts.models import Membership, Organization, Role, User
-from costadvisor.accounts.services import membership_set, organization_create, user_create
+from costadvisor.accounts.selectors import user_find
+from costadvisor.accounts.services import membership_set, organization_create, user_create, user_password_set
 from costadvisor.common.refusal import Refusal
 
 
@@ -24,6 +25,18 @@ def test_a_bad_address_or_password_is_refused(db: None, email: str, password: st
         user_create(email=email, password=password)
     assert refused.value.field == field
     assert not User.objects.exists()
+
+
+def test_a_new_password_replaces_the_old_and_is_kept_as_its_hash_only(alice: User) -> None:
+    user_password_set(user=alice, password="battery staple 8")
+    found = user_find(email=" Alice@Example.com ")
+    assert found is not None
+    assert [found.check_password(word) for word in ("correct horse 7", "battery staple 8")] == [False, True]
+    assert "battery staple 8" not in found.password
+    with pytest.raises(Refusal) as refused:
+        user_password_set(user=alice, password="12345")
+    assert refused.value.field == "password"
+    assert User.objects.get().check_password("battery staple 8")
 
 
 def test_organizations_of_one_name_get_addresses_of_their_own(alice: User) -> None:

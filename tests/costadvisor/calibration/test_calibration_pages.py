@@ -284,7 +284,7 @@ def test_home_shows_what_is_under_way_and_what_was_measured(
     assert "Calibrations under way" not in home
     assert 'href="/o/acme/calibrations/">Measure</a>' in home
     record_import(organization=acme, actor=alice, file_name="r", content=make_record().to_json().encode())
-    assert 'href="/o/acme/calibrations/">Add to it</a>' in text(client, "/o/acme/")
+    assert 'href="/o/acme/calibrations/">Measure</a>' in text(client, "/o/acme/")
 
 
 def test_the_estimate_plans_as_the_engine_does() -> None:

@@ -208,7 +208,7 @@ def test_a_quality_gate_excludes_what_is_not_known_to_pass(client: Client, acme:
     keys = ["host:novita:meta-llama/llama-3.3-70b-instruct", "published:qwen3-8b-h100-bf16-1024x256"]
     answer = client.post(f"/o/acme/decisions/new/{start}", {"name": "Gated", "options": keys})
     page = page_of(client, answer["Location"])
-    assert page.count('<span class="why">Excluded:') == 1
+    assert page.count('<p class="why">Excluded:') == 1
     assert "llama-3.3-70b-instruct at novita" in page
 
 

@@ -135,7 +135,7 @@ def test_a_closed_loop_alone_is_derated_and_graded_d(tmp_path: Path) -> None:
         ({"model": {"name": "Qwen3-8B"}}, "was measured with Qwen3-8B, not with HuggingFaceTB/SmolLM2"),
         ({"hardware": {"device": "cuda"}}, "was measured on CPU, 2 cores, not on 1 x CPU"),
         ({"slo": {"ttft_p95_ms": 20_000.0}}, "was measured for a p95 of 20000 ms TTFT and 200 ms TPOT, looser than"),
-        ({"derived": {"max_rate": None, "no_rate_because": "void"}}, r"the record states no rate \(no evidence: void"),
+        ({"derived": {"max_rate": None, "no_rate_because": "void"}}, r"states no rate \(no evidence: void"),
         ({"derived": {"max_rate": None}}, "calibration record: derived: Value error, exactly one of max_rate and"),
     ],
 )

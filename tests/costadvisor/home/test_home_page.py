@@ -10,6 +10,8 @@ from django.urls import reverse
 
 from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import membership_set, organization_create, user_create
+from costadvisor.decisions.services.recommendations import recommendation_issue
+from costadvisor.home.demo.example import example_load
 from costadvisor.home.navigation import ROOMS
 from costadvisor.home.standing import standing
 from costadvisor.spend.month import UsageMonth
@@ -67,6 +69,16 @@ def test_spend_in_another_currency_is_not_held_against_dollars(acme: Organizatio
     )
     page = log_in(alice).get("/o/acme/").content.decode()
     assert "no whole month has a cost in US dollars yet" in page
+
+
+def test_a_decision_is_listed_until_a_version_of_it_stands(log_in: LogIn, db: None) -> None:
+    example = example_load(str)
+    client, link = log_in(example.user), f'<a href="/o/demo/decisions/{example.decision.pk}/">{example.decision}</a>'
+    assert link in client.get("/o/demo/").content.decode()
+    recommendation_issue(decision=example.decision, actor=example.user, now=datetime(2026, 11, 21, tzinfo=UTC))
+    page = client.get("/o/demo/").content.decode()
+    assert link not in page
+    assert f"{example.decision}, version 1" in page
 
 
 def test_every_room_is_in_the_navigation_and_marks_itself(acme: Organization, alice: User, log_in: LogIn) -> None:

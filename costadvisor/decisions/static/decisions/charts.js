@@ -20,6 +20,7 @@ function fitPhone(data, layout) {
   for (const shape of layout.shapes) delete shape.label;
   if (layout.yaxis.type === "category") {
     layout.yaxis.tickfont = { size: 10 };
+    layout.yaxis.ticklabelstandoff = 0;
     for (const trace of data) {
       trace.y = trace.y.map((name) => name && broken(name, 18));
       trace.mode = trace.mode.replace("+text", "");
