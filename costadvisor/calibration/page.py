@@ -14,6 +14,7 @@ NO_RATE = {
     "slo_unreachable": "not even a lone request meets the latency target",
     "model_misfit": "the step model did not fit what was measured, so nothing could be predicted from it",
     "too_few_levels": "too few levels were measured",
+    "contended": "other processes used the machine while it was measured; measure again when it is idle",
     "incomplete": "the calibration was stopped before its end",
     "void": "the machine drifted too far between beginning and end",
     "unknown": "the file does not tell it",

@@ -53,7 +53,8 @@ def _no_rate(measured: Measured) -> NoRate | None:
     if measured.drift is not None and abs(measured.drift) > VOID_DRIFT:
         return "void"
     if measured.fit is None or measured.fit.mape is None:
-        return "too_few_levels"
+        disturbed = any(level.usable and level.disturbed for level in measured.purpose("step_map"))
+        return "contended" if disturbed else "too_few_levels"
     if not measured.fit.holds:
         return "model_misfit"
     return "slo_unreachable" if measured.max_rate is None or measured.max_rate.requests_per_s is None else None

@@ -94,7 +94,7 @@ class Verification(Part):
     agrees: bool
 
 
-NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "incomplete", "void", "unknown"]
+NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "contended", "incomplete", "void", "unknown"]
 
 
 class Derived(Part):

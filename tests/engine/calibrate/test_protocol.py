@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.calibrate import bench
 from engine.calibrate.assemble import raw_rows, record_of
+from engine.calibrate.contention import CpuUse
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.measured import Measured
 from engine.calibrate.protocol import Ask, calibrate
@@ -102,6 +104,33 @@ def test_the_step_map_is_shuffled_and_each_level_has_its_own_seed(limits: Schedu
     assert len({spec.seed for spec in levels}) == len(levels)
     first, again = measured.purpose("reference")[0].spec, measured.purpose("reference_again")[0].spec
     assert (first.seed, first.lengths) == (again.seed, again.lengths)
+
+
+class Crowd:
+    """Watches a machine half of which somebody else uses all the time."""
+
+    def __init__(self, ours: tuple[int, ...]) -> None:
+        self.ours = ours
+
+    def __enter__(self) -> "Crowd":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def use(self) -> CpuUse:
+        return CpuUse(0.0, 0.5, ((0.0, float("inf")),))
+
+
+def test_a_machine_that_others_use_is_no_evidence(
+    limits: SchedulerConfig, truth: StepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "CpuWatch", Crowd)
+    monkeypatch.setattr(SimulatedTarget, "pids", lambda self: (1,))
+    _, record, _ = run(SimulatedTarget(limits, truth.ms), ask())
+    assert record.derived.no_rate_because == "contended"
+    assert record.grade.letter is None
+    assert "cpu_contended" in codes(record)
 
 
 def test_mixed_lengths_are_drawn_jointly(limits: SchedulerConfig, truth: StepModel) -> None:
