@@ -6,6 +6,7 @@ from typing import Any
 
 from costadvisor.catalog.published import LENGTH_FACTOR, OPEN_LOOP_SHARE, published_capacity
 from costadvisor.catalog.snapshot import Catalog
+from costadvisor.common.digits import six_digits
 from costadvisor.economics import CaseError
 from engine.calibrate.record import Record, record_read
 from engine.errors import InputError
@@ -56,7 +57,7 @@ def capacity_published(name: str, *, path: str, option: dict[str, Any], demand: 
         tpot_p95_ms=demand.tpot_p95_ms,
     )
     return Found(
-        {"requests_per_s": _rounded(found.requests_per_s), "grade": found.grade},
+        {"requests_per_s": six_digits(found.requests_per_s), "grade": found.grade},
         {
             "grade": found.grade,
             "basis": "imported",
@@ -84,7 +85,7 @@ def capacity_measured(record: Record, *, path: str, option: dict[str, Any], dema
     letter = (record.grade.letter or "E") if same_lengths else _grade_at_other_lengths(record, ratios)
     rates, how = _rates(record, path)
     measured_as_bursty = record.workload.burstiness <= demand.burstiness * SAME_BURSTINESS
-    capacity: dict[str, Any] = {key: _rounded(rate / stretch) for key, rate in rates.items()}
+    capacity: dict[str, Any] = {key: six_digits(rate / stretch) for key, rate in rates.items()}
     capacity |= {"grade": letter, "record": f"{STORED}{record.sha256}" if measured_as_bursty else None}
     scaled = "" if same_lengths else f"; divided by {stretch:.3g} for this workload's lengths"
     return Found(
@@ -171,8 +172,3 @@ def _hardware(record: Record) -> str:
     if hardware.gpus:
         return f"{len(hardware.gpus)} x {hardware.gpus[0].name}"
     return f"CPU, {hardware.cpu.cores} cores" if hardware.cpu else "CPU"
-
-
-def _rounded(rate: float) -> float:
-    """Six digits are more than any measurement has, and keep a case's bytes the same on every machine."""
-    return float(f"{rate:.6g}")

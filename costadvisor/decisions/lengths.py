@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from costadvisor.common.digits import six_digits
 from costadvisor.economics import CaseError
 from costadvisor.workloads import measures
 from costadvisor.workloads.derive import trace_source
@@ -33,7 +34,7 @@ def resolve_lengths(workload: Json, evidence: Json, folder: Path | None) -> None
         path = f"/workload/{key}"
         trace, sha256 = _read(file_allowed(named, folder, f"{path}/trace"), f"{path}/trace")
         tokens = sorted(getattr(request, key) for request in trace.requests)
-        workload[key] = {"mean": _digits(fmean(tokens)), "histogram": _histogram(tokens), "trace_sha256": sha256}
+        workload[key] = {"mean": six_digits(fmean(tokens)), "histogram": _histogram(tokens), "trace_sha256": sha256}
         cited = _cited(trace, Path(named).name)
         evidence.setdefault(path, cited)
         if key == "input_tokens":
@@ -54,14 +55,14 @@ def _histogram(tokens: list[int]) -> list[Json]:
     """Buckets of about equal counts, each at its mean: enough to tell which requests reach a long-context tier."""
     edges = sorted({round(part * len(tokens) / BUCKETS) for part in range(BUCKETS + 1)})
     buckets = [tokens[start:end] for start, end in pairwise(edges)]
-    return [{"tokens": _digits(fmean(part)), "share": len(part) / len(tokens)} for part in buckets]
+    return [{"tokens": six_digits(fmean(part)), "share": len(part) / len(tokens)} for part in buckets]
 
 
 def _resolve_arrivals(workload: Json, evidence: Json, trace: Trace, cited: Json) -> None:
     """What the case itself says of arrivals stands."""
     burstiness, week = measures.burstiness(trace), measures.trace_week(trace)
     if "burstiness" not in workload and burstiness is not None:
-        workload["burstiness"] = _digits(burstiness)
+        workload["burstiness"] = six_digits(burstiness)
         evidence.setdefault("/workload/burstiness", cited)
     if "hourly_shape" in workload:
         return
@@ -70,7 +71,7 @@ def _resolve_arrivals(workload: Json, evidence: Json, trace: Trace, cited: Json)
         silent = f"assumed: the trace covers {hours:.2g} hours and says nothing of the week"
         evidence.setdefault("/workload/hourly_shape", {"grade": "E", "basis": "assumed", "source": silent})
     else:
-        workload["hourly_shape"] = [_digits(weight) for weight in week]
+        workload["hourly_shape"] = [six_digits(weight) for weight in week]
         evidence.setdefault("/workload/hourly_shape", cited)
 
 
@@ -78,8 +79,3 @@ def _cited(trace: Trace, name: str) -> Json:
     began = datetime.fromtimestamp(trace.requests[0].arrival_s, UTC)
     day = {"as_of": began.date().isoformat()} if trace.has_clock else {}
     return {"grade": "A", "basis": "measured", "source": trace_source(trace, name), **day}
-
-
-def _digits(value: float) -> float:
-    """Six digits are enough for a mean, and keep a case's bytes the same on every machine."""
-    return float(f"{value:.6g}")

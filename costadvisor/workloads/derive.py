@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
+from costadvisor.common.digits import six_digits
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend.month import UsageMonth, following, reaches_over
 from costadvisor.spend.overview import known_sum
@@ -62,13 +64,13 @@ def profile_from_months(months: Sequence[MonthOfUse], *, provider: str, model: s
     requests = sum(month.requests for month in last)
     tokens = sum(month.input_tokens for month in last)
     figures: dict[str, Figure[Any]] = {
-        "requests_per_month": measured(requests / len(last), source),
-        "input_tokens": measured(tokens / requests, source),
-        "output_tokens": measured(sum(month.output for month in last) / requests, source),
+        "requests_per_month": measured(round(requests / len(last)), source),
+        "input_tokens": measured(six_digits(tokens / requests), source),
+        "output_tokens": measured(six_digits(sum(month.output for month in last) / requests), source),
     }
     cached = [month.cache_read for month in last if month.cache_read is not None]
     if len(cached) == len(last):
-        figures["cached_input_share"] = measured(sum(cached) / tokens, source)
+        figures["cached_input_share"] = measured(six_digits(sum(cached) / tokens), source)
     return Profile.of(figures | _growth(months))
 
 
@@ -79,22 +81,23 @@ def hourly_shape_from_counts(counts: Sequence[tuple[datetime, int]], *, source: 
     start, end = counts[0][0], counts[-1][0] + timedelta(hours=1)
     if (end - start).total_seconds() < measures.WEEK_S:
         return {}
-    return {"hourly_shape": measured(measures.week_weights(counts, start, end), source)}
+    return {"hourly_shape": measured(_week(measures.week_weights(counts, start, end)), source)}
 
 
 def figures_from_trace(trace: Trace, *, file_name: str) -> dict[str, Figure[Any]]:
     """What a trace tells: lengths always; burstiness and the week's shape where it is long enough for them."""
     source = trace_source(trace, file_name)
-    count = len(trace.requests)
+    inputs = fmean(request.input_tokens for request in trace.requests)
+    outputs = fmean(request.output_tokens for request in trace.requests)
     figures: dict[str, Figure[Any]] = {
-        "input_tokens": measured(sum(request.input_tokens for request in trace.requests) / count, source),
-        "output_tokens": measured(sum(request.output_tokens for request in trace.requests) / count, source),
+        "input_tokens": measured(six_digits(inputs), source),
+        "output_tokens": measured(six_digits(outputs), source),
     }
     burstiness, week = measures.burstiness(trace), measures.trace_week(trace)
     if burstiness is not None:
-        figures["burstiness"] = measured(burstiness, source)
+        figures["burstiness"] = measured(six_digits(burstiness), source)
     if week is not None:
-        figures["hourly_shape"] = measured(week, source)
+        figures["hourly_shape"] = measured(_week(week), source)
     return figures
 
 
@@ -114,7 +117,11 @@ def _growth(months: Sequence[MonthOfUse]) -> dict[str, Figure[Any]]:
     growth = measures.monthly_growth([month.requests for month in last])
     if len(last) < MONTHS_FOR_GROWTH or not consecutive or growth is None:
         return {}
-    return {"growth_per_month": measured(growth, f"bill: trend of requests, {_span(last)}")}
+    return {"growth_per_month": measured(six_digits(growth), f"bill: trend of requests, {_span(last)}")}
+
+
+def _week(weights: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(six_digits, weights))
 
 
 def _span(months: Sequence[MonthOfUse]) -> str:

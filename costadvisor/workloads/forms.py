@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from costadvisor.common.digits import six_digits
 from costadvisor.workloads.profile import Figure, PeakToMean, Profile, QualityGate, assumed
 from engine.calibrate.slo import PRESETS
 
@@ -206,5 +207,5 @@ def _initial(profile: Profile) -> dict[str, Any]:
 
 
 def _readable(number: float) -> float:
-    rounded = float(f"{number:.6g}")
+    rounded = six_digits(number)
     return int(rounded) if rounded.is_integer() else rounded
