@@ -39,6 +39,12 @@ def _of_workload(case: Case) -> Iterator[str]:
         )
     if workload.batchable_share:
         yield "Requests that may wait are moved within their day by the hour; queueing inside the hour is not modelled."
+    if workload.growth_per_month:
+        growth, months = workload.growth_per_month, case.horizon_months
+        yield (
+            f"Growth of {100 * growth:.2g} % a month is carried on for all {months} months, to "
+            f"{(1 + growth) ** (months - 1):.2g} times the first; what grew once need not go on growing."
+        )
     if workload.hourly_shape == "flat":
         yield "The week is taken as flat: a busy hour would need more replicas than planned here."
 

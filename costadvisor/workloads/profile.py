@@ -69,7 +69,7 @@ class Profile(_Frozen):
     output_tokens: Figure[Positive]
     cached_input_share: Figure[Share] = assumed(0.0)
     batchable_share: Figure[Share] = assumed(0.0)
-    hourly_shape: Figure[HourlyShape] = assumed("flat")
+    hourly_shape: Figure[HourlyShape] = assumed(PeakToMean(peak_to_mean=2))
     burstiness: Figure[Annotated[float, Field(gt=0, le=100)]] = assumed(1.0)
     growth_per_month: Figure[Annotated[float, Field(gt=-1, le=1)]] = assumed(0.0)
     ttft_p95_ms: Figure[Positive] = assumed(1000.0)
