@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 from costadvisor.economics.case import Case
 from costadvisor.economics.consistency import check_consistency
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.parts import Part
 from costadvisor.economics.quantities import Quantity
+from costadvisor.economics.vocabulary import Part
 
 SEE = "docs/case.md shows every key"
 
