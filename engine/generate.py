@@ -24,6 +24,7 @@ from engine.request import Request, SamplingParams
 from engine.stats import StepRecord
 from engine.tokenizer import Tokenizer
 
+KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 SAMPLING_FIELDS = {field.name: field.type for field in dataclasses.fields(SamplingParams)}
 
 
@@ -43,6 +44,8 @@ def generate(args: argparse.Namespace) -> None:
     for path in filter(None, (args.out, args.stats)):
         if not path.parent.is_dir():
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file in it")
     tokenizer = Tokenizer.load(converted(args.model))
     engine = Engine(args.model, _options(args))
     requests = [_add(engine, tokenizer, number, line, args) for number, line in enumerate(lines, start=1)]
@@ -100,15 +103,17 @@ def _options(args: argparse.Namespace) -> EngineOptions:
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path} can't be read ({error.strerror}): give a file with a prompt on each line") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8: give a file with a prompt on each line") from None
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             lines.append(json.loads(line))
         except ValueError:
-            raise InputError(f"{path} line {number} is not JSON") from None
+            raise InputError(f'{path} line {number} is not JSON: give one object a line, {{"prompt": "…"}}') from None
         if not isinstance(lines[-1], dict) or ("prompt" in lines[-1]) == ("prompt_token_ids" in lines[-1]):
             raise InputError(f'{path} line {number} must be an object with either "prompt" or "prompt_token_ids"')
     if not lines:
@@ -145,7 +150,7 @@ def _sampling_params(fields: dict[str, Any]) -> SamplingParams:
             )
         kinds = (int, float) if wanted is float else (wanted,)
         if type(value) not in kinds:
-            raise InputError(f"{name} is {value!r}; it must be a {getattr(wanted, '__name__', wanted)}")
+            raise InputError(f"{name} is {value!r}; it must be {KINDS[wanted]}")
     return SamplingParams(**fields)
 
 

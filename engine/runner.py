@@ -64,7 +64,9 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         max_model_len=shape.max_position,
         prefix_cache=options.prefix_cache,
     )
-    blocks = _blocks_that_fit(limits, kv_bytes) if options.num_blocks is None else options.num_blocks
+    block_bytes = kv_bytes * limits.block_size
+    blocks = _blocks_that_fit(limits, block_bytes) if options.num_blocks is None else options.num_blocks
+    _check_memory(blocks, block_bytes)
     return EngineConfig(
         scheduler=dataclasses.replace(limits, num_blocks=blocks),
         device=device,
@@ -80,15 +82,24 @@ def _device(asked: str) -> str:
     return "cpu"
 
 
-def _blocks_that_fit(limits: SchedulerConfig, kv_bytes_per_token: int) -> int:
+def _check_memory(blocks: int, block_bytes: int) -> None:
+    free = psutil.virtual_memory().available
+    if blocks * block_bytes > free:
+        raise InputError(
+            f"num_blocks is {blocks}, a KV cache of {blocks * block_bytes >> 20} MiB, but {free >> 20} MiB of memory "
+            f"are free; ask for at most {free // block_bytes}"
+        )
+
+
+def _blocks_that_fit(limits: SchedulerConfig, block_bytes: int) -> int:
     """As many blocks as all rows at full length could use, within the share of free memory; at least one sequence."""
     wanted = limits.rows * limits.blocks_for(limits.max_model_len) + 1
     free = int(psutil.virtual_memory().available * KV_SHARE_OF_FREE_MEMORY)
-    fitting = free // (kv_bytes_per_token * limits.block_size)
+    fitting = free // block_bytes
     if fitting < 2:
         raise InputError(
             f"not enough memory for the KV cache: {free >> 20} MiB may be used, one block of {limits.block_size} "
-            f"tokens takes {kv_bytes_per_token * limits.block_size >> 20} MiB; free memory or use a smaller model"
+            f"tokens takes {block_bytes >> 20} MiB; free memory or use a smaller model"
         )
     return min(wanted, fitting)
 

@@ -7,6 +7,8 @@ from costadvisor.decisions.resolve import case_resolve
 from costadvisor.economics import Case, CaseError, evaluate, parse_case
 from costadvisor.economics.evaluation import Evaluation
 
+WHOLE = "/"
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -18,8 +20,17 @@ class Advice:
 
 def advise(file: Path) -> Advice:
     """Read, resolve and evaluate the case in a file. Raises CaseError for one that is refused."""
-    case = case_resolve(parse_case(_text(file)), folder=file.parent)
+    case = case_resolve(_written(file), folder=file.parent)
     return Advice(case, evaluate(case))
+
+
+def _written(file: Path) -> Case:
+    try:
+        return parse_case(_text(file))
+    except CaseError as error:
+        if error.path != WHOLE:
+            raise
+        raise CaseError(str(file), error.problem, error.remedy) from None
 
 
 def _text(file: Path) -> str:

@@ -72,7 +72,8 @@ def record_from_file(file: Path, *, path: str) -> Record:
     try:
         return record_read(file)
     except InputError as error:
-        raise CaseError(path, str(error), "give the file that a calibration wrote") from None
+        problem, _, remedy = str(error).partition("; ")
+        raise CaseError(path, problem, remedy or "give the file that a calibration wrote") from None
 
 
 def capacity_measured(record: Record, *, path: str, option: dict[str, Any], demand: Demand) -> Found:

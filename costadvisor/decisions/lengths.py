@@ -48,7 +48,7 @@ def _read(file: Path, path: str) -> tuple[Trace, str]:
     except OSError as error:
         raise CaseError(path, f"can't be read: {file} ({error.strerror})", GIVE_A_TRACE) from None
     except BadTrace as error:
-        raise CaseError(path, f"{file.name}: {error}", GIVE_A_TRACE) from None
+        raise CaseError(path, f"{file.name}: {str(error).removesuffix('.')}", GIVE_A_TRACE) from None
 
 
 def _histogram(tokens: list[int]) -> list[Json]:

@@ -9,8 +9,8 @@ from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.errors import CaseError
 from costadvisor.economics.options import Capacity, SelfHostOption
-from costadvisor.economics.parts import Grade
 from costadvisor.economics.values import Exact, Sample, Values
+from costadvisor.economics.vocabulary import Grade
 
 # Multipliers low, mode, high by grade, for a capacity without bounds of its own.
 GRADE_BOUNDS: dict[Grade, tuple[str, str, str]] = {

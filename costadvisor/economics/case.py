@@ -21,7 +21,6 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from costadvisor.economics.options import Option
-from costadvisor.economics.parts import Basis, Grade, Name, Note, OptionId, Part, Privacy
 from costadvisor.economics.quantities import (
     AtLeastOne,
     Day,
@@ -38,6 +37,7 @@ from costadvisor.economics.quantities import (
     Share,
     UncertaintyBound,
 )
+from costadvisor.economics.vocabulary import Basis, Grade, Name, Note, OptionId, Part, Privacy
 
 CASE_SCHEMA = "costadvisor.case/1"
 WEEK_HOURS = 168

@@ -138,7 +138,7 @@ def _check_scaling(path: str, case: Case, option: SelfHostOption) -> None:
         raise CaseError(f"{path}/max_replicas", found, "must be at least min_replicas")
     if (scaling.policy == "window") != (scaling.window_hours_per_day is not None):
         found = f"is {'missing' if scaling.window_hours_per_day is None else 'given'} under policy {scaling.policy}"
-        raise CaseError(f"{path}/window_hours_per_day", found, 'belongs to "policy": "window", which needs it')
+        raise CaseError(f"{path}/window_hours_per_day", found, "give it under policy window and nowhere else")
     if scaling.policy == "window" and case.workload.batchable_share != 1:
         found = f"is window, but batchable_share is {case.workload.batchable_share}"
         raise CaseError(f"{path}/policy", found, "a window serves only work that can all wait: batchable_share 1")

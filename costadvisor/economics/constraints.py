@@ -10,9 +10,9 @@ from costadvisor.economics.figures import plain
 from costadvisor.economics.fleet import planned_week
 from costadvisor.economics.names import FIRST_TOKEN, OUTPUT_TOKEN, PRIVACY, names_by_id
 from costadvisor.economics.options import ApiOption, CostedOption, Latency, SelfHostOption
-from costadvisor.economics.parts import Privacy
 from costadvisor.economics.pointers import option_by_id
 from costadvisor.economics.quality import quality_problem
+from costadvisor.economics.vocabulary import Privacy
 
 IMPLIED: dict[Privacy, tuple[Privacy, ...]] = {
     "on_prem": ("own_vpc", "zero_retention", "no_training"),

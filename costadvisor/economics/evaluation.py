@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from costadvisor.economics.parts import Grade
 from costadvisor.economics.quantities import Day
+from costadvisor.economics.vocabulary import Grade
 
 EVALUATION_SCHEMA = "costadvisor.evaluation/1"
 CENT = Decimal("0.01")

@@ -22,9 +22,11 @@ def rate_usd(value: Decimal | float) -> str:
 
 
 def percent(share: float) -> str:
-    """`93 %`; what is not all or nothing is not rounded to it."""
-    if 0 < share < 1:
-        return f"{min(max(round(share * 100), 1), 99)} %"
+    """`93 %`; what is not all or nothing is not rounded to it: `over 99 %`, `under 1 %`."""
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    if 0 < share < 0.005:
+        return "under 1 %"
     return f"{share * 100:.0f} %"
 
 

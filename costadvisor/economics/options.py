@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from costadvisor.economics.parts import Grade, Name, OptionId, Part, Privacy
 from costadvisor.economics.quantities import (
     AtLeastOne,
     Count,
@@ -19,6 +18,7 @@ from costadvisor.economics.quantities import (
     SampleSize,
     Share,
 )
+from costadvisor.economics.vocabulary import Grade, Name, OptionId, Part, Privacy
 
 Plan = Literal["on_demand", "reserved_1y", "reserved_3y", "spot", "serverless", "owned"]
 Policy = Literal["fixed", "scheduled", "window", "scale_to_zero"]

@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 from costadvisor.economics.case import Case
 from costadvisor.economics.consistency import check_consistency
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.parts import Part
 from costadvisor.economics.quantities import Quantity
+from costadvisor.economics.vocabulary import Part
 
 SEE = "docs/case.md shows every key"
 
@@ -48,9 +48,6 @@ def case_sha256(case: Case) -> str:
 
 class _GivenTwice:
     """Stands for the value of a key that an object has twice, so that the error names its path."""
-
-    def __repr__(self) -> str:
-        return "given twice"
 
 
 def _read_json(text: str) -> Any:
@@ -81,6 +78,8 @@ def _case_error(data: object, error: ErrorDetails) -> CaseError:
     if kind == "extra_forbidden":
         return CaseError(path, "is not a key of a case", _how_to_spell(str(location[-1])))
     found = context["tag"] if kind == "union_tag_invalid" else error["input"]
+    if isinstance(found, _GivenTwice):
+        return CaseError(path, "is given twice", "give it once")
     return CaseError(path, f"is {_shown(found)}", f"must be {_needed(kind, context)}")
 
 
@@ -118,8 +117,6 @@ def _needed(kind: str, context: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, _GivenTwice):
-        return repr(value)
     if isinstance(value, dict | list | tuple):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = str(value) if isinstance(value, Decimal) else "null" if value is None else repr(value)

@@ -179,5 +179,5 @@ def _switch(found: Findings) -> Iterator[str]:
     for row in found.sensitivity:
         if row.switching_value is not None:
             name, value = input_name(row.input, found.names), input_text(row.input, row.switching_value)
-            yield f"{name[:1].upper()}{name[1:]} alone would change the answer at {value}, all else at its median."
+            yield f"Alone, {name} would change the answer at {value}, all else at its median."
             return

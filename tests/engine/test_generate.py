@@ -101,7 +101,7 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
         ([{"prompt_token_ids": [1.5]}], [], "whole numbers from 0 to 319"),
         ([GOOD | {"max_token": 3}], [], "unknown field 'max_token'; known are"),
         ([GOOD | {"max_tokens": 0}], [], "max_tokens is 0; it must be at least 1"),
-        ([GOOD | {"max_tokens": "3"}], [], "max_tokens is '3'; it must be a int"),
+        ([GOOD | {"max_tokens": "3"}], [], "max_tokens is '3'; it must be a whole number"),
         ([GOOD | {"temperature": -1}], [], "temperature is -1; it must be a number from 0 up"),
         ([GOOD | {"temperature": float("nan")}], [], "temperature is nan"),
         ([GOOD | {"top_p": 0}], [], "top_p is 0; it must be above 0 and at most 1"),
@@ -111,10 +111,12 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
             "line 2: prompt of 600 tokens and max_tokens 128 exceed the model",
         ),
         ([GOOD], ["--num-blocks", "2"], "need 3 KV blocks of 64 tokens, but only 1 exist; raise --num-blocks to 4"),
+        ([GOOD], ["--num-blocks", str(10**9)], "of memory are free; ask for at most"),
         ([GOOD], ["--num-blocks", "1"], "num_blocks is 1; it must be at least 2"),
         ([GOOD], ["--token-budget", "0"], "token_budget is 0; it must be at least 1"),
         ([GOOD], ["--threads", "9999"], "--threads is 9999; this machine has"),
         ([GOOD], ["--stats", "/nowhere/stats.json"], "folder /nowhere does not exist"),
+        ([GOOD], ["--stats", "/etc"], "/etc is a folder: name a file in it"),
     ],
 )
 def test_refused_in_one_line_with_nothing_written(
@@ -148,6 +150,15 @@ def test_models_that_are_not_there_or_not_ours(
     (tmp_path / "model.safetensors").symlink_to(model / "model.safetensors")
     assert run(tmp_path, [GOOD], tmp_path) == 2
     assert words in capsys.readouterr().err
+
+
+def test_prompts_that_are_no_text(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_bytes(b"\xff\xfe")
+    out = tmp_path / "out.jsonl"
+    assert main(["--model", str(model), "--prompts", str(prompts), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"error: {prompts} is not text in UTF-8: give a file with a prompt on each line\n"
+    assert not out.exists()
 
 
 def test_missing_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

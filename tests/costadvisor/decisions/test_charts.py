@@ -54,7 +54,7 @@ def test_the_tornado_is_widest_first_and_names_what_it_moves(demo: Advice) -> No
     widths = [abs(row.at_high - row.at_low) for row in chart.rows]
     assert widths == sorted(widths, reverse=True)
     assert chart.sentence.startswith(f"What moves the difference most is {chart.rows[0].label}: from ")
-    assert any(row.label == "API price, change a year" and row.low_text.endswith(" %") for row in chart.rows)
+    assert any(row.label == "API price change a year" and row.low_text.endswith(" %") for row in chart.rows)
 
 
 def test_every_chart_can_be_drawn_for_a_page_and_for_print(demo: Advice) -> None:

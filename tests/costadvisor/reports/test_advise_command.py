@@ -66,9 +66,6 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     missing = run(tmp_path / "none.json")
     assert missing.returncode == 2
     assert missing.stderr.endswith("none.json: can't be read (No such file or directory); give the path of a case\n")
-    nowhere = run(DEMO, "--json", tmp_path / "no" / "out.json")
-    assert nowhere.returncode == 2
-    assert "can't be written (No such file or directory)" in nowhere.stderr
 
 
 def test_an_option_with_a_measured_record_joins_the_demo(tmp_path: Path) -> None:
@@ -84,3 +81,20 @@ def test_an_option_with_a_measured_record_joins_the_demo(tmp_path: Path) -> None
     row = json.loads((tmp_path / "out.json").read_text())["options"][-1]
     assert (row["allowed"], [refusal["code"] for refusal in row["refusals"]]) == (False, ["quality"])
     assert float(row["usd_per_month"]["p50"]) > 10_000
+
+
+def test_what_cannot_all_be_written_is_not_written_in_part(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    for unwritable, why in ((tmp_path / "none" / "out.pdf", "its folder is not there"), (tmp_path, "it is a folder")):
+        done = run(DEMO, "--json", out, "--pdf", unwritable)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"{unwritable}: can't be written ({why}); give a file in a folder that is there\n"
+    assert not out.exists()
+
+
+def test_a_file_that_is_no_case_is_named(tmp_path: Path) -> None:
+    case = tmp_path / "case.json"
+    case.write_text("{")
+    done = run(case)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{case}: is not JSON (")

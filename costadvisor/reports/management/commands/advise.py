@@ -1,5 +1,6 @@
 """`manage.py advise CASE.json [--json OUT.json] [--pdf OUT.pdf]`: the answer to a case, with no database or login."""
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from costadvisor.economics import CaseError
 from costadvisor.reports.pdf import PdfUnavailableError, recommendation_pdf
 
 REFUSED = 2
+GIVE_A_FILE = "give a file in a folder that is there"
 
 
 class Command(BaseCommand):
@@ -27,8 +29,9 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
+            # Checked and made before anything is written, so that a refusal leaves nothing half-done.
+            _check_writable(options["json"], options["pdf"])
             advice = advise(options["case"])
-            # made before anything is written, so that a refusal leaves nothing half-done
             pdf = recommendation_pdf(advice.evaluation, advice.case) if options["pdf"] else b""
             _write(options["json"], advice.evaluation.to_json() + b"\n")
             _write(options["pdf"], pdf)
@@ -38,12 +41,20 @@ class Command(BaseCommand):
         self.stdout.write(answer_text(advice.evaluation, advice.case))
 
 
+def _check_writable(*files: Path | None) -> None:
+    for file in filter(None, files):
+        if file.is_dir():
+            raise CaseError(str(file), "can't be written (it is a folder)", GIVE_A_FILE)
+        if not file.parent.is_dir():
+            raise CaseError(str(file), "can't be written (its folder is not there)", GIVE_A_FILE)
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise CaseError(str(file), "can't be written (permission denied)", GIVE_A_FILE)
+
+
 def _write(file: Path | None, content: bytes) -> None:
     if file is None:
         return
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise CaseError(
-            str(file), f"can't be written ({error.strerror})", "give a file in a folder that is there"
-        ) from None
+        raise CaseError(str(file), f"can't be written ({error.strerror})", GIVE_A_FILE) from None
