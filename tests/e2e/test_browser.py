@@ -90,7 +90,7 @@ def test_from_login_to_the_page_to_sign(page: Page, site: Site, installation: An
     page.get_by_role("navigation", name="Rooms").get_by_role("link", name="Decisions").click()
     page.get_by_role("link", name="Support assistant (illustrative)").click()
     fits(page, "Support assistant (illustrative)")
-    expect(page.locator(".verdict")).to_contain_text("Move to qwen/qwen3-8b from alibaba")
+    expect(page.locator(".verdict")).to_contain_text("Move to qwen3-8b at alibaba")
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     fits(page, "Support assistant (illustrative)")
     page.get_by_role("button", name=re.compile("^Issue")).click()
