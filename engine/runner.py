@@ -37,7 +37,7 @@ class Runner:
     @torch.inference_mode()
     def run(self, step: Step) -> list[int]:
         """Compute a step; returns a token for each chunk that samples, in the step's order."""
-        laid_out = batch.build(step, self.config.scheduler, self.shape.sliding_window, self._dtype)
+        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype)
         reference.clear_blocks(self._caches, laid_out.fresh)
         logits = self._decoder(laid_out, self._caches)
         drawn: list[int] = reference.sample(logits, laid_out.sampling).tolist()
@@ -62,7 +62,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
         block_size=options.block_size,
         max_model_len=shape.max_position,
-        prefix_cache=options.prefix_cache,
+        prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     blocks = _blocks_that_fit(limits, kv_bytes) if options.num_blocks is None else options.num_blocks
     return EngineConfig(
