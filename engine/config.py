@@ -163,9 +163,9 @@ def _experts(raw: Raw) -> Experts | None:
     if raw["model_type"] == "qwen3_moe":
         dense, every = raw.get("mlp_only_layers") or (), raw["decoder_sparse_step"]
         return Experts(
-            raw["num_experts"],
-            raw["num_experts_per_tok"],
-            raw["moe_intermediate_size"],
+            count=raw.get("num_local_experts") or raw["num_experts"],  # transformers 5 writes the first
+            per_token=raw["num_experts_per_tok"],
+            intermediate=raw["moe_intermediate_size"],
             normalized=raw["norm_topk_prob"],
             layers=frozenset(layer for layer in layers if layer not in dense and (layer + 1) % every == 0),
         )
