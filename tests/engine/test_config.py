@@ -94,7 +94,7 @@ def test_mistral_slides_by_default_and_not_when_told_so() -> None:
         ({"model_type": "qwen3", "layer_types": ["chunked_attention"] * 12}, "it must say full_attention or sliding"),
         (
             {"model_type": "phi3", "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}},
-            "short_factor has 1 numbers; it must have 8",
+            "short_factor has 1 numbers; 16 rotated values need 8",
         ),
     ],
 )
