@@ -56,7 +56,8 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
     device = _device(options.device)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
-    kv_bytes = shape.kv_values_per_token * (2 if dtype == "bfloat16" else 4)
+    value_bytes = 2 if dtype == "bfloat16" else 4
+    kv_bytes = shape.kv_values_per_token * value_bytes
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
@@ -64,7 +65,9 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         max_model_len=shape.max_position,
         prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
-    blocks = _blocks_that_fit(limits, kv_bytes) if options.num_blocks is None else options.num_blocks
+    blocks = options.num_blocks
+    if blocks is None:
+        blocks = _blocks_that_fit(limits, kv_bytes, shape.weight_values * value_bytes)
     return EngineConfig(
         scheduler=dataclasses.replace(limits, num_blocks=blocks),
         device=device,
@@ -80,10 +83,16 @@ def _device(asked: str) -> str:
     return "cpu"
 
 
-def _blocks_that_fit(limits: SchedulerConfig, kv_bytes_per_token: int) -> int:
-    """As many blocks as all rows at full length could use, within the share of free memory; at least one sequence."""
+def _blocks_that_fit(limits: SchedulerConfig, kv_bytes_per_token: int, weight_bytes: int) -> int:
+    """As many blocks as all rows at full length could use, within the share of what is free beside the weights."""
     wanted = limits.rows * limits.blocks_for(limits.max_model_len) + 1
-    free = int(psutil.virtual_memory().available * KV_SHARE_OF_FREE_MEMORY)
+    available = psutil.virtual_memory().available
+    if weight_bytes > available:
+        raise InputError(
+            f"not enough memory for the weights: they take {weight_bytes / 2**30:.1f} GiB, "
+            f"{available / 2**30:.1f} GiB are free; use a smaller model or bfloat16"
+        )
+    free = int((available - weight_bytes) * KV_SHARE_OF_FREE_MEMORY)
     fitting = free // (kv_bytes_per_token * limits.block_size)
     if fitting < 2:
         raise InputError(

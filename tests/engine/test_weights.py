@@ -98,3 +98,10 @@ def test_gemma3_with_a_vision_tower_is_served_as_text(tmp_path: Path) -> None:
     save_file(renamed, file)
     assert tokens(tmp_path) == expected
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "gemma3"
+
+
+def test_weights_larger_than_the_memory_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    config = transformers.LlamaConfig(hidden_size=2**17, intermediate_size=2**19, num_hidden_layers=1000)
+    config.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"not enough memory for the weights: they take \d+\.\d GiB"):
+        Engine(tmp_path, EngineOptions(dtype="bfloat16", dummy_weights=True))
