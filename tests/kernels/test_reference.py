@@ -52,43 +52,6 @@ def test_paged_attention_of_decodes_and_chunks(group: int, window: int | None) -
             torch.testing.assert_close(out[row, head].double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def rows(count: int, **fields: float) -> SamplingRows:
-    values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
-    kinds = {"temperature": torch.float32, "top_p": torch.float32}
-    tensors = {name: torch.full((count,), value, dtype=kinds.get(name, torch.int64)) for name, value in values.items()}
-    return SamplingRows(**tensors)
-
-
-def test_draws_follow_the_tempered_distribution() -> None:
-    draws = 20_000
-    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).expand(draws, 4)
-    parameters = rows(draws, temperature=0.7)
-    parameters.seed.copy_(torch.arange(draws))
-    counts = torch.bincount(reference.sample(logits, parameters), minlength=4)
-    expected = (logits[0] / 0.7).softmax(0)
-    assert torch.all((counts / draws - expected).abs() < 4 * (expected * (1 - expected) / draws).sqrt())
-
-
-@pytest.mark.parametrize(("fields", "kept"), [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3})])
-def test_top_k_and_top_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
-    draws = 2000
-    logits = torch.tensor([0.1, 0.25, 0.15, 0.5]).log().expand(draws, 4)
-    parameters = rows(draws, **fields)
-    parameters.seed.copy_(torch.arange(draws))
-    assert set(reference.sample(logits, parameters).tolist()) == kept
-
-
-def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None:
-    count = 4096
-    seeds = torch.arange(64)
-    noise = reference.hashed_uniform(seeds, torch.zeros_like(seeds), count).double()
-    assert 0 < noise.min() < noise.max() < 1
-    assert abs(float(noise.mean()) - 0.5) < 0.003
-    assert abs(float(noise.var()) - 1 / 12) < 0.001
-    correlations = torch.corrcoef(noise) - torch.eye(64)
-    assert float(correlations.abs().max()) < 5 / math.sqrt(count)
-
-
 def test_capped_attention_squashes_scores_before_they_are_masked() -> None:
     torch.manual_seed(0)
     cache = torch.randn(2, 3, 1, 4, 8)
@@ -131,3 +94,40 @@ def test_experts_sum_what_each_chosen_one_makes_of_a_token(tokens: int, normaliz
             gate, up = (gate_up[expert].double() @ x[row].double()).chunk(2)
             expected += probabilities[expert] / total * (down[expert].double() @ (gate * gate.sigmoid() * up))
         torch.testing.assert_close(made[row].double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def rows(count: int, **fields: float) -> SamplingRows:
+    values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
+    kinds = {"temperature": torch.float32, "top_p": torch.float32}
+    tensors = {name: torch.full((count,), value, dtype=kinds.get(name, torch.int64)) for name, value in values.items()}
+    return SamplingRows(**tensors)
+
+
+def test_draws_follow_the_tempered_distribution() -> None:
+    draws = 20_000
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).expand(draws, 4)
+    parameters = rows(draws, temperature=0.7)
+    parameters.seed.copy_(torch.arange(draws))
+    counts = torch.bincount(reference.sample(logits, parameters), minlength=4)
+    expected = (logits[0] / 0.7).softmax(0)
+    assert torch.all((counts / draws - expected).abs() < 4 * (expected * (1 - expected) / draws).sqrt())
+
+
+@pytest.mark.parametrize(("fields", "kept"), [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3})])
+def test_top_k_and_top_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
+    draws = 2000
+    logits = torch.tensor([0.1, 0.25, 0.15, 0.5]).log().expand(draws, 4)
+    parameters = rows(draws, **fields)
+    parameters.seed.copy_(torch.arange(draws))
+    assert set(reference.sample(logits, parameters).tolist()) == kept
+
+
+def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None:
+    count = 4096
+    seeds = torch.arange(64)
+    noise = reference.hashed_uniform(seeds, torch.zeros_like(seeds), count).double()
+    assert 0 < noise.min() < noise.max() < 1
+    assert abs(float(noise.mean()) - 0.5) < 0.003
+    assert abs(float(noise.var()) - 1 / 12) < 0.001
+    correlations = torch.corrcoef(noise) - torch.eye(64)
+    assert float(correlations.abs().max()) < 5 / math.sqrt(count)
