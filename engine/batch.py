@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.config import SchedulerConfig
+from engine.config import ModelShape, SchedulerConfig
 from engine.kv_cache import PADDING_BLOCK
 from engine.request import Request
 from engine.scheduler import Chunk, Step
@@ -24,40 +24,67 @@ class Batch:
     """T tokens in a row, the decodes (longest context first) before the prompt chunks; S of them are sampled."""
 
     tokens: Tensor  # [T] int64
-    positions: Tensor  # [T] int64
+    rotary_rows: Tensor  # [T] int64, rows of the rotary tables: the positions, except for LongRoPE
     slots: Tensor  # [T] int64
     fresh: Tensor  # [N] blocks whose first slot is among them
-    decodes: list[DecodeGroup]
-    chunks: list[PromptChunk]
+    decodes: dict[int | None, list[DecodeGroup]]  # by sliding window; None is full attention
+    chunks: dict[int | None, list[PromptChunk]]
     sampled: Tensor  # [S] indices into T
     sampling: SamplingRows | None  # None when all are greedy
 
 
-def build(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.dtype) -> Batch:
-    """Lay a step out. Reorders `step.decodes` (their order carries no meaning), so build before reading tokens back."""
+def build(step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.dtype) -> Batch:
+    """Lay a step out, before its tokens are read back.
+
+    Changes the step: decodes are reordered (their order carries no meaning), and one that outgrows LongRoPE's
+    original length becomes a prompt chunk of the whole sequence.
+    """
+    if shape.longrope_length is not None:
+        _restart_outgrown(step, shape.longrope_length)
     step.decodes.sort(key=lambda chunk: chunk.start, reverse=True)
     size = config.block_size
     tokens: list[int] = []
-    positions: list[int] = []
+    rotary_rows: list[int] = []
     slots: list[int] = []
     last: list[int] = []
     for chunk in step.chunks:
         span = range(chunk.start, chunk.start + chunk.count)
         tokens += chunk.request.tokens[span.start : span.stop]
-        positions += span
+        rotary_rows += _rotary_rows(chunk, span, shape.longrope_length)
         slots += _slots(chunk.request.blocks, span, size)
         if chunk.samples:
             last.append(len(tokens) - 1)
+    windows = set(shape.windows)
     return Batch(
         tokens=torch.tensor(tokens),
-        positions=torch.tensor(positions),
+        rotary_rows=torch.tensor(rotary_rows),
         slots=torch.tensor(slots),
         fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
-        decodes=_decode_groups(step.decodes, size, window, dtype),
-        chunks=_prompt_chunks(step, config, window, dtype),
+        decodes={window: _decode_groups(step.decodes, size, window, dtype) for window in windows},
+        chunks={window: _prompt_chunks(step, size, window, dtype) for window in windows},
         sampled=torch.tensor(last, dtype=torch.int64),
         sampling=_sampling_rows([chunk.request for chunk in step.chunks if chunk.samples]),
     )
+
+
+def _restart_outgrown(step: Step, original: int) -> None:
+    """A sequence longer than LongRoPE's original length has other angles everywhere: compute all of it again.
+
+    Its blocks are its own, since such models are served without a prefix cache (`engine.runner.resolve`).
+    """
+    outgrown = [chunk for chunk in step.decodes if chunk.start == original]
+    step.decodes = [chunk for chunk in step.decodes if chunk.start != original]
+    step.prefills += [Chunk(chunk.request, 0, original + 1, samples=True) for chunk in outgrown]
+
+
+def _rotary_rows(chunk: Chunk, span: range, longrope_length: int | None) -> range:
+    """Positions, or for LongRoPE rows of a table whose first `longrope_length` rows serve short sequences."""
+    if longrope_length is None:
+        return span
+    request = chunk.request
+    length = span.stop if chunk.samples else len(request.tokens) + request.in_flight
+    shift = longrope_length if length > longrope_length else 0
+    return range(span.start + shift, span.stop + shift)
 
 
 def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
@@ -66,12 +93,22 @@ def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
 
 def _decode_groups(decodes: list[Chunk], size: int, window: int | None, dtype: torch.dtype) -> list[DecodeGroup]:
     groups = []
-    for first, last in itertools.pairwise(_group_bounds([chunk.start + 1 for chunk in decodes])):
-        lengths = [chunk.start + 1 for chunk in decodes[first:last]]
-        width = -(-lengths[0] // size)
-        tables = [_padded(chunk.request.blocks, width) for chunk in decodes[first:last]]
+    seen = [chunk.start + 1 if window is None else min(chunk.start + 1, window) for chunk in decodes]
+    for first, last in itertools.pairwise(_group_bounds(seen)):
+        skipped = [_blocks_out_of_sight(chunk, size, window) for chunk in decodes[first:last]]
+        lengths = [chunk.start + 1 - skip * size for chunk, skip in zip(decodes[first:last], skipped, strict=True)]
+        width = -(-max(lengths) // size)
+        tables = [
+            _padded(chunk.request.blocks[skip:], width)
+            for chunk, skip in zip(decodes[first:last], skipped, strict=True)
+        ]
         groups.append(reference.decode_group(first, torch.tensor(tables), torch.tensor(lengths), size, window, dtype))
     return groups
+
+
+def _blocks_out_of_sight(chunk: Chunk, size: int, window: int | None) -> int:
+    """Leading blocks that no token of the chunk sees. Attention is told of the rest only; distances stay the same."""
+    return 0 if window is None else max(0, chunk.start + 1 - window) // size
 
 
 def _group_bounds(lengths: list[int]) -> list[int]:
@@ -95,12 +132,13 @@ def _padded(blocks: list[int], width: int) -> list[int]:
     return blocks[:width] + [PADDING_BLOCK] * (width - len(blocks))
 
 
-def _prompt_chunks(step: Step, config: SchedulerConfig, window: int | None, dtype: torch.dtype) -> list[PromptChunk]:
+def _prompt_chunks(step: Step, size: int, window: int | None, dtype: torch.dtype) -> list[PromptChunk]:
     chunks = []
     first = len(step.decodes)
     for chunk in step.prefills:
-        table = torch.tensor(chunk.request.blocks[: config.blocks_for(chunk.start + chunk.count)])
-        chunks.append(reference.prompt_chunk(first, table, chunk.start, chunk.count, window, dtype))
+        skip = _blocks_out_of_sight(chunk, size, window)
+        table = torch.tensor(chunk.request.blocks[skip : -(-(chunk.start + chunk.count) // size)])
+        chunks.append(reference.prompt_chunk(first, table, chunk.start - skip * size, chunk.count, window, dtype))
         first += chunk.count
     return chunks
 

@@ -6,24 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.families import Family, Raw, settled
+from engine.rope import LongRope, Rope, ropes
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}  # what config.json calls them, and what we do
 
 
 @dataclass(frozen=True, slots=True)
-class RopeScaling:
-    """How rotary frequencies are stretched: `linear` by factor, `llama3` by wavelength (Llama 3.1's rule)."""
+class Experts:
+    """Mixture of experts on some `layers`: `per_token` of `count` gated MLPs; their shares sum to 1 if `normalized`."""
 
-    kind: str
-    factor: float
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_position: int = 0
+    count: int
+    per_token: int
+    intermediate: int
+    normalized: bool
+    layers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """The numbers of a Hugging Face `config.json` that decide what is computed."""
+    """The numbers of a Hugging Face `config.json` that decide what is computed, and the family's own differences."""
 
     family: str
     layers: int
@@ -31,23 +33,50 @@ class ModelShape:
     heads: int
     kv_heads: int
     head_dim: int
-    intermediate: int
+    intermediate: int  # of the dense MLPs
     vocab: int
     max_position: int
     rms_eps: float
-    rope_theta: float
-    rope_scaling: RopeScaling | None
+    rope: Rope
+    window_rope: Rope  # of layers with a sliding window; Gemma 3 gives them a theta of their own
     tied: bool
     qkv_bias: bool
     output_bias: bool
     mlp_bias: bool
     qk_norm: bool
-    sliding_window: int | None
+    post_norms: bool
+    norms_less_one: bool
+    scaled_embedding: bool
+    packed: bool
+    activation: str  # of the MLPs' gate: silu or gelu_tanh
+    attention_scale: float
+    attention_softcap: float | None
+    logit_softcap: float | None
+    windows: tuple[int | None, ...]  # of each layer: how many of the last positions a token sees, or None for all
+    experts: Experts | None
 
     @property
     def kv_values_per_token(self) -> int:
-        """Numbers kept for one token over all layers: a key and a value a layer and KV head."""
+        """Numbers kept for one token over all layers: a key and a value a layer and KV head, windowed or not."""
         return 2 * self.layers * self.kv_heads * self.head_dim
+
+    @property
+    def longrope_length(self) -> int | None:
+        """The length past which LongRoPE computes a sequence with other angles, or None where none can get there."""
+        scaling = self.rope.scaling
+        if isinstance(scaling, LongRope) and scaling.original_max_position < self.max_position:
+            return scaling.original_max_position
+        return None
+
+    @property
+    def weight_values(self) -> int:
+        """Numbers in all weight matrices, which is what loading takes; norms and biases are too few to count."""
+        attention = 2 * self.hidden * (self.heads + self.kv_heads) * self.head_dim
+        routed = len(self.experts.layers) if self.experts else 0
+        mlps = 3 * self.hidden * self.intermediate * (self.layers - routed)
+        if self.experts:
+            mlps += routed * self.experts.count * self.hidden * (3 * self.experts.intermediate + 1)
+        return self.layers * attention + mlps + self.vocab * self.hidden * (1 if self.tied else 2)
 
     @classmethod
     def from_folder(cls, folder: Path) -> "ModelShape":
@@ -69,61 +98,78 @@ class ModelShape:
     @classmethod
     def from_config(cls, raw: dict[str, Any]) -> "ModelShape":
         """Build a shape from the parsed `config.json`; raises InputError for what the decoder does not compute."""
-        family = _family(raw)
+        family, raw = settled(raw)
         heads = raw["num_attention_heads"]
-        theta, scaling = _rope(raw)
+        head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
+        rope, window_rope = ropes(raw, head_dim)
         bias = bool(raw.get("attention_bias", False))
         return cls(
-            family=family,
+            family=raw["model_type"],
             layers=raw["num_hidden_layers"],
             hidden=raw["hidden_size"],
             heads=heads,
             kv_heads=raw.get("num_key_value_heads") or heads,
-            head_dim=raw.get("head_dim") or raw["hidden_size"] // heads,
+            head_dim=head_dim,
             intermediate=raw["intermediate_size"],
             vocab=raw["vocab_size"],
             max_position=raw["max_position_embeddings"],
             rms_eps=raw.get("rms_norm_eps", 1e-6),
-            rope_theta=theta,
-            rope_scaling=scaling,
+            rope=rope,
+            window_rope=window_rope,
             tied=bool(raw.get("tie_word_embeddings", False)),
-            qkv_bias=bias or family == "qwen2",
-            output_bias=bias and family != "qwen2",
+            qkv_bias=bias or family.qkv_bias,
+            output_bias=bias and not family.qkv_bias,
             mlp_bias=bool(raw.get("mlp_bias", False)),
-            qk_norm=family == "qwen3",
-            sliding_window=raw.get("sliding_window") if family == "mistral" else None,
+            qk_norm=family.qk_norm,
+            post_norms=family.post_norms,
+            norms_less_one=family.norms_less_one,
+            scaled_embedding=family.scaled_embedding,
+            packed=family.packed,
+            activation=_activation(raw),
+            attention_scale=raw.get("query_pre_attn_scalar", head_dim) ** -0.5,
+            attention_softcap=raw.get("attn_logit_softcapping"),
+            logit_softcap=raw.get("final_logit_softcapping"),
+            windows=_windows(family, raw),
+            experts=_experts(raw),
         )
 
 
-def _family(raw: dict[str, Any]) -> str:
-    family = str(raw.get("model_type"))
-    if family not in FAMILIES:
-        raise InputError(f"model family {family!r} is not supported; supported are {', '.join(FAMILIES)}")
-    if raw.get("hidden_act", "silu") != "silu":
-        raise InputError(f"hidden_act {raw['hidden_act']!r} is not supported; supported is silu")
-    if family != "mistral" and (raw.get("use_sliding_window") or "sliding_attention" in (raw.get("layer_types") or [])):
-        raise InputError(f"{family} with a sliding window on some layers is not supported")
-    return family
+def _activation(raw: Raw) -> str:
+    name = raw.get("hidden_activation") or raw.get("hidden_act", "silu")
+    if name not in ACTIVATIONS:
+        raise InputError(f"hidden_act {name!r} is not supported; supported are {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
 
 
-def _rope(raw: dict[str, Any]) -> tuple[float, RopeScaling | None]:
-    """Theta and scaling, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before)."""
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    theta = float(rope.get("rope_theta", raw.get("rope_theta", 10000.0)))
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return theta, None
-    if kind == "linear":
-        return theta, RopeScaling(kind, float(rope["factor"]))
-    if kind == "llama3":
-        return theta, RopeScaling(
-            kind,
-            float(rope["factor"]),
-            float(rope["low_freq_factor"]),
-            float(rope["high_freq_factor"]),
-            int(rope["original_max_position_embeddings"]),
+def _windows(family: Family, raw: Raw) -> tuple[int | None, ...]:
+    layers = range(raw["num_hidden_layers"])
+    kinds = raw.get("layer_types") if family.named_layers else None
+    if kinds is None:
+        return tuple(raw.get("sliding_window") if family.slides(raw, layer) else None for layer in layers)
+    unknown = set(kinds) - {"full_attention", "sliding_attention"}
+    if unknown or len(kinds) != len(layers):
+        raise InputError(
+            f"layer_types has {len(kinds)} entries, among them {sorted(set(kinds))}; "
+            f"it must say full_attention or sliding_attention for each of {len(layers)} layers"
         )
-    raise InputError(f"rope scaling {kind!r} is not supported; supported are default, linear and llama3")
+    return tuple(raw.get("sliding_window") if kind == "sliding_attention" else None for kind in kinds)
+
+
+def _experts(raw: Raw) -> Experts | None:
+    layers = range(raw["num_hidden_layers"])
+    if raw["model_type"] == "mixtral":
+        count, per_token = raw["num_local_experts"], raw["num_experts_per_tok"]
+        return Experts(count, per_token, raw["intermediate_size"], normalized=True, layers=frozenset(layers))
+    if raw["model_type"] == "qwen3_moe":
+        dense, every = raw.get("mlp_only_layers") or (), raw["decoder_sparse_step"]
+        return Experts(
+            count=raw.get("num_local_experts") or raw["num_experts"],  # transformers 5 writes the first
+            per_token=raw["num_experts_per_tok"],
+            intermediate=raw["moe_intermediate_size"],
+            normalized=raw["norm_topk_prob"],
+            layers=frozenset(layer for layer in layers if layer not in dense and (layer + 1) % every == 0),
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -21,6 +21,8 @@ from engine.errors import InputError
 
 DONE = "config.json"  # written last, so its presence says that a conversion ended well
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K")
+LLAMA3_FACTORS = "rope_freqs.weight"  # what Llama 3.1's rope scaling divides each frequency by
 
 TENSORS = {
     "token_embd": "model.embed_tokens",
@@ -56,15 +58,17 @@ def converted(model: Path) -> Path:
 def convert(file: Path, out: Path) -> Path:
     """Write `file` as a bfloat16 model folder at `out`; does nothing when that was done before.
 
-    Raises InputError for an architecture or a tensor that the decoder does not know.
+    Raises InputError for an architecture, a tensor or a quantization that is not known here.
     """
     if (out / DONE).exists():
         return out
     reader = _open(file)
+    _check_types(reader, file)
     config = _config(reader, file)
     out.mkdir(parents=True, exist_ok=True)
     save_file(dict(_tensors(reader, config, file)), out / "model.safetensors", metadata={"format": "pt"})
-    _save_tokenizer(file, out)
+    if "tokenizer.ggml.model" in reader.fields:
+        _save_tokenizer(file, out)
     (out / DONE).write_text(json.dumps(config, indent=2) + "\n")
     return out
 
@@ -76,19 +80,33 @@ def _open(file: Path) -> GGUFReader:
         raise InputError(f"{file} is not a readable GGUF file ({error})") from None
 
 
+def _check_types(reader: GGUFReader, file: Path) -> None:
+    for tensor in reader.tensors:
+        if tensor.tensor_type.name not in TYPES:
+            raise InputError(
+                f"{file}: tensor {tensor.name} is stored as {tensor.tensor_type.name}, which is not supported; "
+                f"supported are {', '.join(TYPES)}"
+            )
+
+
 def _config(reader: GGUFReader, file: Path) -> dict[str, Any]:
     """The `config.json` that the file's metadata amounts to."""
     architecture = _field(reader, "general.architecture")
     if architecture not in ARCHITECTURES:
-        raise InputError(f"{file}: architecture {architecture!r} is not supported; supported are {ARCHITECTURES}")
+        raise InputError(
+            f"{file}: architecture {architecture!r} is not supported in a GGUF; supported are "
+            f"{', '.join(ARCHITECTURES)}; others are read from safetensors"
+        )
     if _field(reader, f"{architecture}.rope.scaling.type") not in (None, "none"):
         raise InputError(f"{file}: rope scaling in a GGUF is not supported; use the model's safetensors folder")
     heads, hidden = (
         _field(reader, f"{architecture}.attention.head_count"),
         _field(reader, f"{architecture}.embedding_length"),
     )
-    names = {tensor.name for tensor in reader.tensors}
-    vocabulary = next(tensor for tensor in reader.tensors if tensor.name == "token_embd.weight").shape[1]
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    if "token_embd.weight" not in tensors:
+        raise InputError(f"{file} has no tensor token_embd.weight; it holds no whole model")
+    longest = _field(reader, f"{architecture}.context_length")
     return {
         "model_type": architecture,
         "num_hidden_layers": _field(reader, f"{architecture}.block_count"),
@@ -97,14 +115,29 @@ def _config(reader: GGUFReader, file: Path) -> dict[str, Any]:
         "num_key_value_heads": _field(reader, f"{architecture}.attention.head_count_kv") or heads,
         "head_dim": _field(reader, f"{architecture}.attention.key_length") or hidden // heads,
         "intermediate_size": _field(reader, f"{architecture}.feed_forward_length"),
-        "vocab_size": int(vocabulary),
-        "max_position_embeddings": _field(reader, f"{architecture}.context_length"),
+        "vocab_size": int(tensors["token_embd.weight"].shape[1]),
+        "max_position_embeddings": longest,
         "rms_norm_eps": _field(reader, f"{architecture}.attention.layer_norm_rms_epsilon"),
         "rope_theta": _field(reader, f"{architecture}.rope.freq_base") or 10000.0,
-        "tie_word_embeddings": "output.weight" not in names,
+        "rope_scaling": _rope_scaling(tensors.get(LLAMA3_FACTORS), longest),
+        "tie_word_embeddings": "output.weight" not in tensors,
         "torch_dtype": "bfloat16",
         "bos_token_id": _field(reader, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": _field(reader, "tokenizer.ggml.eos_token_id"),
+    }
+
+
+def _rope_scaling(factors: ReaderTensor | None, longest: int) -> dict[str, Any] | None:
+    """Llama 3.1's scaling, given as a factor for each frequency: LongRoPE with one set of factors for all lengths."""
+    if factors is None:
+        return None
+    values = factors.data.tolist()
+    return {
+        "rope_type": "longrope",
+        "short_factor": values,
+        "long_factor": values,
+        "attention_factor": 1.0,
+        "original_max_position_embeddings": longest,
     }
 
 
@@ -115,6 +148,8 @@ def _field(reader: GGUFReader, name: str) -> Any:
 
 def _tensors(reader: GGUFReader, config: dict[str, Any], file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     for tensor in reader.tensors:
+        if tensor.name == LLAMA3_FACTORS:
+            continue
         name, part, kind = _hugging_face_name(tensor.name, file)
         values = dequantize(tensor.data, tensor.tensor_type)
         if config["model_type"] == "llama" and part in ("attn_q", "attn_k"):

@@ -1,6 +1,6 @@
-"""One decoder for Llama, Mistral, Qwen2, Qwen3 and SmolLM. Families differ in biases, QK-norm and window only."""
+"""One decoder for every family. What one family does and another does not is named in ModelShape and in Layer."""
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.batch import Batch
-from engine.config import ModelShape, RopeScaling
+from engine.config import ModelShape
+from engine.rotary import rotary_table
 from kernels import reference
+
+# From a packed gate and up projection `[T, 2N]` to `[T, N]`.
+Activation = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, Activation] = {"silu": reference.silu_mul, "gelu_tanh": reference.gelu_tanh_mul}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +29,40 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Mlp:
+    gate_up: Linear  # [2*intermediate, hidden]
+    down: Linear
+
+    def __call__(self, x: Tensor, activation: Activation) -> Tensor:
+        return self.down(activation(self.gate_up(x)))
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureOfExperts:
+    """Each token goes through the `per_token` MLPs that its router scores highest."""
+
+    router: Linear  # [experts, hidden]
+    gate_up: Tensor  # [experts, 2*intermediate, hidden]
+    down: Tensor  # [experts, hidden, intermediate]
+    per_token: int
+    normalized: bool
+
+    def __call__(self, x: Tensor, activation: Activation) -> Tensor:
+        shares, chosen = reference.route(self.router(x), self.per_token, self.normalized)
+        return reference.experts(x, shares, chosen, self.gate_up, self.down, activation)
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
+    window: int | None  # how many of the last positions a token sees
     attention_norm: Tensor
     qkv: Linear  # [H*D + 2*G*D, hidden]
     qk_norm: tuple[Tensor, Tensor, float] | None
     output: Linear
+    attention_post_norm: Tensor | None
     mlp_norm: Tensor
-    gate_up: Linear  # [2*intermediate, hidden]
-    down: Linear
+    mlp: Mlp | MixtureOfExperts
+    mlp_post_norm: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +79,41 @@ class Decoder:
     def __init__(self, shape: ModelShape, weights: Weights) -> None:
         self.shape = shape
         self.weights = weights
-        self._cos, self._sin = rotary_tables(shape, weights.embedding.dtype)
+        self._activation = ACTIVATIONS[shape.activation]
+        dtype = weights.embedding.dtype
+        self._rotary = rotary_table(shape.rope, shape.max_position, dtype)
+        same = shape.window_rope == shape.rope
+        self._window_rotary = self._rotary if same else rotary_table(shape.window_rope, shape.max_position, dtype)
+        self._embedding_scale = torch.tensor(shape.hidden**0.5, dtype=dtype) if shape.scaled_embedding else None
 
     def __call__(self, batch: Batch, caches: Tensor) -> Tensor:
         """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches [layers, …]`."""
         eps = self.shape.rms_eps
-        cos, sin = self._cos[batch.positions], self._sin[batch.positions]
+        angles = self._rotary.at(batch.rotary_rows)
+        window_angles = angles if self._window_rotary is self._rotary else self._window_rotary.at(batch.rotary_rows)
         x = F.embedding(batch.tokens, self.weights.embedding)
+        if self._embedding_scale is not None:
+            x = x * self._embedding_scale
         residual = torch.zeros_like(x)
         for layer, cache in zip(self.weights.layers, caches, strict=True):
             x = reference.add_rms_norm(x, residual, layer.attention_norm, eps)
-            x = self._attention(x, layer, cache, batch, cos, sin)
+            x = self._attention(x, layer, cache, batch, angles if layer.window is None else window_angles)
+            if layer.attention_post_norm is not None:
+                x = reference.rms_norm(x, layer.attention_post_norm, eps)
             x = reference.add_rms_norm(x, residual, layer.mlp_norm, eps)
-            x = layer.down(reference.silu_mul(layer.gate_up(x)))
+            x = layer.mlp(x, self._activation)
+            if layer.mlp_post_norm is not None:
+                x = reference.rms_norm(x, layer.mlp_post_norm, eps)
         x = (x + residual)[batch.sampled]
-        return self.weights.head(reference.rms_norm(x, self.weights.norm, eps))
+        logits = self.weights.head(reference.rms_norm(x, self.weights.norm, eps))
+        cap = self.shape.logit_softcap
+        return logits if cap is None else reference.softcap(logits, cap)
 
-    def _attention(self, x: Tensor, layer: Layer, cache: Tensor, batch: Batch, cos: Tensor, sin: Tensor) -> Tensor:
+    def _attention(self, x: Tensor, layer: Layer, cache: Tensor, batch: Batch, angles: tuple[Tensor, Tensor]) -> Tensor:
         qkv = layer.qkv(x).view(len(x), -1, self.shape.head_dim)
-        queries = reference.rope_and_write_kv(qkv, cos, sin, cache, batch.slots, layer.qk_norm)
+        queries = reference.rope_and_write_kv(qkv, *angles, cache, batch.slots, layer.qk_norm)
         attended = torch.empty(queries.shape, dtype=x.dtype)
-        scale = self.shape.head_dim**-0.5
-        reference.decode_attention(queries, cache, batch.decodes, scale, attended)
-        reference.prefill_attention(queries, cache, batch.chunks, scale, attended)
+        scale, cap = self.shape.attention_scale, self.shape.attention_softcap
+        reference.decode_attention(queries, cache, batch.decodes[layer.window], scale, attended, cap)
+        reference.prefill_attention(queries, cache, batch.chunks[layer.window], scale, attended, cap)
         return layer.output(attended.flatten(1))
-
-
-def rotary_tables(shape: ModelShape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `[max_position, 1, head_dim / 2]`, computed in float32."""
-    exponents = torch.arange(0, shape.head_dim, 2, dtype=torch.int64).float() / shape.head_dim
-    frequencies = 1.0 / shape.rope_theta**exponents
-    if shape.rope_scaling is not None:
-        frequencies = _scaled(frequencies, shape.rope_scaling)
-    angles = torch.outer(torch.arange(shape.max_position, dtype=torch.float32), frequencies)
-    return angles[:, None].cos().to(dtype), angles[:, None].sin().to(dtype)
-
-
-def _scaled(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
-    """Llama 3.1: long waves are stretched by the factor, short ones kept, those between blended."""
-    if scaling.kind == "linear":
-        return frequencies / scaling.factor
-    wavelength = 2 * math.pi / frequencies
-    turns = scaling.original_max_position / wavelength
-    blend = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
-    blended = (1 - blend) * frequencies / scaling.factor + blend * frequencies
-    stretched = torch.where(turns < scaling.low_freq_factor, frequencies / scaling.factor, blended)
-    return torch.where(turns > scaling.high_freq_factor, frequencies, stretched)

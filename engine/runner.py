@@ -37,7 +37,7 @@ class Runner:
     @torch.inference_mode()
     def run(self, step: Step) -> list[int]:
         """Compute a step; returns a token for each chunk that samples, in the step's order."""
-        laid_out = batch.build(step, self.config.scheduler, self.shape.sliding_window, self._dtype)
+        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype)
         reference.clear_blocks(self._caches, laid_out.fresh)
         logits = self._decoder(laid_out, self._caches)
         drawn: list[int] = reference.sample(logits, laid_out.sampling).tolist()
@@ -56,17 +56,19 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
     device = _device(options.device)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
-    kv_bytes = shape.kv_values_per_token * (2 if dtype == "bfloat16" else 4)
+    value_bytes = 2 if dtype == "bfloat16" else 4
+    kv_bytes = shape.kv_values_per_token * value_bytes
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
         block_size=options.block_size,
         max_model_len=shape.max_position,
-        prefix_cache=options.prefix_cache,
+        prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     block_bytes = kv_bytes * limits.block_size
-    blocks = _blocks_that_fit(limits, block_bytes) if options.num_blocks is None else options.num_blocks
-    _check_memory(blocks, block_bytes)
+    free = _free_beside(shape.weight_values * value_bytes)
+    blocks = _blocks_that_fit(limits, block_bytes, free) if options.num_blocks is None else options.num_blocks
+    _check_memory(blocks, block_bytes, free)
     return EngineConfig(
         scheduler=dataclasses.replace(limits, num_blocks=blocks),
         device=device,
@@ -82,8 +84,18 @@ def _device(asked: str) -> str:
     return "cpu"
 
 
-def _check_memory(blocks: int, block_bytes: int) -> None:
-    free = psutil.virtual_memory().available
+def _free_beside(weight_bytes: int) -> int:
+    """Bytes of memory that are left when the weights are loaded."""
+    available = psutil.virtual_memory().available
+    if weight_bytes > available:
+        raise InputError(
+            f"not enough memory for the weights: they take {weight_bytes / 2**30:.1f} GiB, "
+            f"{available / 2**30:.1f} GiB are free; use a smaller model or bfloat16"
+        )
+    return available - weight_bytes
+
+
+def _check_memory(blocks: int, block_bytes: int, free: int) -> None:
     if blocks * block_bytes > free:
         raise InputError(
             f"num_blocks is {blocks}, a KV cache of {blocks * block_bytes >> 20} MiB, but {free >> 20} MiB of memory "
@@ -91,14 +103,14 @@ def _check_memory(blocks: int, block_bytes: int) -> None:
         )
 
 
-def _blocks_that_fit(limits: SchedulerConfig, block_bytes: int) -> int:
+def _blocks_that_fit(limits: SchedulerConfig, block_bytes: int, free: int) -> int:
     """As many blocks as all rows at full length could use, within the share of free memory; at least one sequence."""
     wanted = limits.rows * limits.blocks_for(limits.max_model_len) + 1
-    free = int(psutil.virtual_memory().available * KV_SHARE_OF_FREE_MEMORY)
-    fitting = free // block_bytes
+    usable = int(free * KV_SHARE_OF_FREE_MEMORY)
+    fitting = usable // block_bytes
     if fitting < 2:
         raise InputError(
-            f"not enough memory for the KV cache: {free >> 20} MiB may be used, one block of {limits.block_size} "
+            f"not enough memory for the KV cache: {usable >> 20} MiB may be used, one block of {limits.block_size} "
             f"tokens takes {block_bytes >> 20} MiB; free memory or use a smaller model"
         )
     return min(wanted, fitting)

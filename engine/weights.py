@@ -3,15 +3,16 @@
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from engine.config import ModelShape
+from engine.config import Experts, ModelShape
 from engine.errors import InputError
-from engine.model import Layer, Linear, Weights
+from engine.model import Layer, Linear, MixtureOfExperts, Mlp, Weights
 
 # Reads the tensor of a Hugging Face name and checks its shape.
 Read = Callable[[str, tuple[int, ...]], Tensor]
@@ -22,48 +23,91 @@ DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay fini
 def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool) -> Weights:
     """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
 
-    Raises InputError naming a missing file or tensor, or a tensor whose shape contradicts config.json.
+    Raises InputError naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape
+    contradicts config.json.
     """
     if dummy:
-        return _assemble(shape, _random_reader(dtype))
+        return _Assembly(shape, _random_reader(dtype), dtype).weights()
     with ExitStack() as stack:
-        return _assemble(shape, _file_reader(folder, dtype, stack))
+        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype).weights()
 
 
-def _assemble(shape: ModelShape, read: Read) -> Weights:
-    embedding = read("model.embed_tokens.weight", (shape.vocab, shape.hidden))
-    return Weights(
-        embedding=embedding,
-        layers=[_layer(shape, f"model.layers.{number}.", read) for number in range(shape.layers)],
-        norm=read("model.norm.weight", (shape.hidden,)),
-        head=Linear(embedding if shape.tied else read("lm_head.weight", (shape.vocab, shape.hidden))),
-    )
+@dataclass(frozen=True, slots=True)
+class _Assembly:
+    """Puts tensors of Hugging Face names where the decoder wants them."""
 
+    shape: ModelShape
+    read: Read
+    dtype: torch.dtype
 
-def _layer(shape: ModelShape, name: str, read: Read) -> Layer:
-    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    hidden, inner = shape.hidden, shape.intermediate
-    attention, mlp = name + "self_attn.", name + "mlp."
+    def weights(self) -> Weights:
+        shape = self.shape
+        embedding = self.read("model.embed_tokens.weight", (shape.vocab, shape.hidden))
+        return Weights(
+            embedding=embedding,
+            layers=[self._layer(number) for number in range(shape.layers)],
+            norm=self._norm("model.norm", shape.hidden),
+            head=Linear(embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))),
+        )
 
-    def packed(prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
-        weight = torch.cat([read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
-        biases = [read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
+    def _layer(self, number: int) -> Layer:
+        shape, name = self.shape, f"model.layers.{number}."
+        queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        qkv = {"qkv_proj": queries + 2 * keys} if shape.packed else {"q_proj": queries, "k_proj": keys, "v_proj": keys}
+        # Gemma has the name post_attention_layernorm for what it says, Llama for the norm before the MLP.
+        before_mlp = "pre_feedforward_layernorm" if shape.post_norms else "post_attention_layernorm"
+        return Layer(
+            window=shape.windows[number],
+            attention_norm=self._norm(name + "input_layernorm", shape.hidden),
+            qkv=self._packed(name + "self_attn.", qkv, shape.hidden, shape.qkv_bias),
+            qk_norm=self._qk_norm(name + "self_attn.") if shape.qk_norm else None,
+            output=self._packed(name + "self_attn.", {"o_proj": shape.hidden}, queries, shape.output_bias),
+            attention_post_norm=self._post_norm(name + "post_attention_layernorm"),
+            mlp_norm=self._norm(name + before_mlp, shape.hidden),
+            mlp=self._mlp(name, number),
+            mlp_post_norm=self._post_norm(name + "post_feedforward_layernorm"),
+        )
+
+    def _mlp(self, name: str, number: int) -> Mlp | MixtureOfExperts:
+        shape, inner = self.shape, self.shape.intermediate
+        if shape.experts is not None and number in shape.experts.layers:
+            return self._experts(name, shape.experts)
+        gate_up = {"gate_up_proj": 2 * inner} if shape.packed else {"gate_proj": inner, "up_proj": inner}
+        return Mlp(
+            gate_up=self._packed(name + "mlp.", gate_up, shape.hidden, shape.mlp_bias),
+            down=self._packed(name + "mlp.", {"down_proj": shape.hidden}, inner, shape.mlp_bias),
+        )
+
+    def _experts(self, layer: str, experts: Experts) -> MixtureOfExperts:
+        hidden, inner = self.shape.hidden, experts.intermediate
+        mixtral = self.shape.family == "mixtral"
+        name = layer + ("block_sparse_moe." if mixtral else "mlp.")
+        gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype)
+        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype)
+        for number in range(experts.count):
+            part = f"{name}experts.{number}."
+            gate_up[number, :inner] = self.read(f"{part}{gate}.weight", (inner, hidden))
+            gate_up[number, inner:] = self.read(f"{part}{up}.weight", (inner, hidden))
+            downs[number] = self.read(f"{part}{down}.weight", (hidden, inner))
+        router = self._packed(name, {"gate": experts.count}, hidden, bias=False)
+        return MixtureOfExperts(router, gate_up, downs, experts.per_token, experts.normalized)
+
+    def _packed(self, prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
+        weight = torch.cat([self.read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
+        biases = [self.read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
         return Linear(weight, torch.cat(biases) if biases else None)
 
-    def norm(part: str, size: int) -> Tensor:
-        return read(f"{name}{part}.weight", (size,))
+    def _norm(self, name: str, size: int) -> Tensor:
+        weight = self.read(name + ".weight", (size,))
+        return weight.float() + 1 if self.shape.norms_less_one else weight
 
-    return Layer(
-        attention_norm=norm("input_layernorm", hidden),
-        qkv=packed(attention, {"q_proj": queries, "k_proj": keys, "v_proj": keys}, hidden, shape.qkv_bias),
-        qk_norm=(norm("self_attn.q_norm", shape.head_dim), norm("self_attn.k_norm", shape.head_dim), shape.rms_eps)
-        if shape.qk_norm
-        else None,
-        output=packed(attention, {"o_proj": hidden}, queries, shape.output_bias),
-        mlp_norm=norm("post_attention_layernorm", hidden),
-        gate_up=packed(mlp, {"gate_proj": inner, "up_proj": inner}, hidden, shape.mlp_bias),
-        down=packed(mlp, {"down_proj": hidden}, inner, shape.mlp_bias),
-    )
+    def _qk_norm(self, prefix: str) -> tuple[Tensor, Tensor, float]:
+        dim = self.shape.head_dim
+        return self._norm(prefix + "q_norm", dim), self._norm(prefix + "k_norm", dim), self.shape.rms_eps
+
+    def _post_norm(self, name: str) -> Tensor | None:
+        return self._norm(name, self.shape.hidden) if self.shape.post_norms else None
 
 
 def _random_reader(dtype: torch.dtype) -> Read:
@@ -78,31 +122,53 @@ def _random_reader(dtype: torch.dtype) -> Read:
 
 
 def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack) -> Read:
-    file_of = _tensor_files(folder)
-    opened = {path: stack.enter_context(safe_open(path, framework="pt")) for path in set(file_of.values())}
+    files = [stack.enter_context(_opened(path)) for path in _weight_files(folder)]
+    found = {_text_name(name): (file, name) for file in files for name in list(file.keys())}
 
     def read(name: str, wanted: tuple[int, ...]) -> Tensor:
-        if name not in file_of:
+        if name not in found:
             raise InputError(f"{folder} has no tensor {name}, which its config.json asks for")
-        tensor: Tensor = opened[file_of[name]].get_tensor(name)
+        file, stored_name = found[name]
+        tensor: Tensor = file.get_tensor(stored_name)
         if tuple(tensor.shape) != wanted:
             raise InputError(f"{folder}: tensor {name} is {tuple(tensor.shape)}, but config.json makes it {wanted}")
+        if not tensor.sum(dtype=torch.float32).isfinite():
+            raise InputError(f"{folder}: tensor {name} holds NaN or infinite values; get the file again")
         return tensor.to(dtype)
 
     return read
 
 
-def _tensor_files(folder: Path) -> dict[str, Path]:
-    """Which file holds each tensor: from the index of a sharded model, else by looking into every file."""
+def _text_name(name: str) -> str:
+    """The name of a text decoder's tensor, where the checkpoint has a vision tower beside it (Gemma 3)."""
+    for prefix, plain in (("language_model.model.", "model."), ("model.language_model.", "model.")):
+        if name.startswith(prefix):
+            return plain + name.removeprefix(prefix)
+    return name.removeprefix("language_model.")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that the index of a sharded model names, or else every file."""
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        return {name: folder / file for name, file in weight_map.items()}
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{folder} has no .safetensors file: give a folder with weights, or use --dummy-weights")
-    names = {}
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            names.update(dict.fromkeys(file.keys(), path))
-    return names
+    if not index.is_file():
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise InputError(f"{folder} has no .safetensors file: give a folder with weights, or use --dummy-weights")
+        return files
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f'{index} must be JSON with a "weight_map" of tensor names to files') from None
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing)} of the {len(names)} files that {index.name} names: {', '.join(missing)}"
+        )
+    return [folder / name for name in names]
+
+
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from None

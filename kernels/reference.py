@@ -7,7 +7,7 @@ A block is cleared before its first token is written (`clear_blocks`): slots pas
 masking their scores is enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,13 @@ NEVER = float("-inf")
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Normalize the last dimension in float32, then scale. `x [..., N]`, `weight [N]`, any float dtype."""
-    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    """Normalize the last dimension in float32, then scale. `x [..., N]`, any float dtype, and returned in it.
+
+    `weight [N]` is of x's dtype, or float32 where the scale must not be rounded (Gemma's 1 + w).
+    """
+    if weight.dtype == x.dtype:
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    return F.rms_norm(x.float(), (x.shape[-1],), weight, eps).to(x.dtype)
 
 
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -34,11 +39,61 @@ def silu_mul(gate_up: Tensor) -> Tensor:
     return F.silu(gate).mul_(up)
 
 
+def gelu_tanh_mul(gate_up: Tensor) -> Tensor:
+    """`gelu(gate) * up` with the tanh approximation, of a packed `[T, 2N]`; returns `[T, N]`."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.gelu(gate, approximate="tanh").mul_(up)
+
+
+def softcap(x: Tensor, cap: float) -> Tensor:
+    """Squash into (-cap, cap): `cap * tanh(x / cap)`."""
+    return torch.tanh(x / cap) * cap
+
+
+def route(logits: Tensor, per_token: int, normalized: bool) -> tuple[Tensor, Tensor]:
+    """The `per_token` likeliest experts of each token, from router `logits [T, E]`: shares float32, ids, `[T, k]`.
+
+    Shares are probabilities among all experts, or among the chosen ones if `normalized`.
+    """
+    shares, chosen = logits.softmax(dim=-1, dtype=torch.float32).topk(per_token, dim=-1)
+    return (shares / shares.sum(dim=-1, keepdim=True) if normalized else shares), chosen
+
+
+def experts(
+    x: Tensor,
+    shares: Tensor,
+    chosen: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Each token through its chosen experts, summed by shares. `x [T, N]`; `shares` and `chosen` as of `route`.
+
+    `gate_up [E, 2I, N]`, `down [E, N, I]`. Tokens are sorted by expert, so that each expert multiplies once.
+    """
+    order = chosen.flatten().argsort(stable=True)
+    tokens = order // chosen.shape[1]
+    counts: list[int] = chosen.flatten().bincount(minlength=len(gate_up)).tolist()
+    outputs = [
+        F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
+        for expert, rows in enumerate(torch.split(x[tokens], counts))
+        if len(rows)
+    ]
+    weighted = torch.cat(outputs) * shares.flatten()[order, None]
+    return torch.zeros(x.shape, dtype=torch.float32).index_add_(0, tokens, weighted).to(x.dtype)
+
+
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves (the Hugging Face layout). `x [T, heads, D]`; `cos` and `sin` `[T, 1, D / 2]` of x's dtype."""
+    """Rotate halves (the Hugging Face layout) of the first R numbers of a head, where R is D or less.
+
+    `x [T, heads, D]`; `cos` and `sin` `[T, 1, R / 2]` of x's dtype.
+    """
     rotated = torch.empty(x.shape, dtype=x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    into_first, into_second = rotated.chunk(2, dim=-1)
+    dim = 2 * cos.shape[-1]
+    first, second = x[..., :dim].chunk(2, dim=-1)
+    into_first, into_second = rotated[..., :dim].chunk(2, dim=-1)
+    if dim < x.shape[-1]:
+        rotated[..., dim:] = x[..., dim:]
     torch.mul(first, cos, out=into_first).addcmul_(second, sin, value=-1)
     torch.mul(second, cos, out=into_second).addcmul_(first, sin)
     return rotated
@@ -105,15 +160,20 @@ def decode_group(
     return DecodeGroup(first, first + rows, tables.flatten(), mask[None, :, None])
 
 
-def decode_attention(queries: Tensor, cache: Tensor, groups: Sequence[DecodeGroup], scale: float, out: Tensor) -> None:
-    """Attention of one query a sequence over its paged context. `queries` and `out` `[T, H, D]`, indexed by group."""
+def decode_attention(
+    queries: Tensor, cache: Tensor, groups: Sequence[DecodeGroup], scale: float, out: Tensor, cap: float | None = None
+) -> None:
+    """Attention of one query a sequence over its paged context. `queries` and `out` `[T, H, D]`, indexed by group.
+
+    With a `cap`, scores are soft-capped before they are masked.
+    """
     kv_heads, _, head_dim = cache.shape[2:]
     by_head = cache.transpose(1, 2)
     for group in groups:
         rows = group.last - group.first
         context = by_head.index_select(2, group.tables).view(2, kv_heads, rows, -1, head_dim)
         packed = queries[group.first : group.last].view(rows, kv_heads, -1, head_dim).transpose(0, 1)
-        attended = F.scaled_dot_product_attention(packed, context[0], context[1], attn_mask=group.mask, scale=scale)
+        attended = _attend(packed, context[0], context[1], group.mask, scale, cap)
         out[group.first : group.last] = attended.transpose(0, 1).flatten(1, 2)
 
 
@@ -145,8 +205,13 @@ def prompt_chunk(
     return PromptChunk(first, first + count, table, length, mask)
 
 
-def prefill_attention(queries: Tensor, cache: Tensor, chunks: Sequence[PromptChunk], scale: float, out: Tensor) -> None:
-    """Causal attention of prompt chunks over prefix and chunk. `queries` and `out` `[T, H, D]`, indexed by chunk."""
+def prefill_attention(
+    queries: Tensor, cache: Tensor, chunks: Sequence[PromptChunk], scale: float, out: Tensor, cap: float | None = None
+) -> None:
+    """Causal attention of prompt chunks over prefix and chunk. `queries` and `out` `[T, H, D]`, indexed by chunk.
+
+    With a `cap`, scores are soft-capped before they are masked.
+    """
     kv_heads, _, head_dim = cache.shape[2:]
     by_head = cache.transpose(1, 2)
     for chunk in chunks:
@@ -154,10 +219,22 @@ def prefill_attention(queries: Tensor, cache: Tensor, chunks: Sequence[PromptChu
         rows = queries[chunk.first : chunk.last].transpose(0, 1)
         rows = rows.view(kv_heads, -1, *rows.shape[1:])
         keys, values = context.expand(-1, -1, rows.shape[1], -1, -1)
-        attended = F.scaled_dot_product_attention(
-            rows, keys, values, attn_mask=chunk.mask, is_causal=chunk.mask is None, scale=scale
-        )
+        attended = _attend(rows, keys, values, chunk.mask, scale, cap)
         out[chunk.first : chunk.last] = attended.flatten(0, 1).transpose(0, 1)
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float, cap: float | None
+) -> Tensor:
+    """`queries [..., Q, D]` over `keys` and `values` `[..., L, D]`; `mask` is additive, or None for causal."""
+    if cap is None:
+        return F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, is_causal=mask is None, scale=scale
+        )
+    scores = softcap(queries @ keys.mT * scale, cap)
+    if mask is None:
+        mask = torch.full(scores.shape[-2:], NEVER).triu_(1)
+    return (scores + mask).softmax(dim=-1, dtype=torch.float32).to(values.dtype) @ values
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,50 @@ def test_paged_attention_of_decodes_and_chunks(group: int, window: int | None) -
             torch.testing.assert_close(out[row, head].double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_capped_attention_squashes_scores_before_they_are_masked() -> None:
+    torch.manual_seed(0)
+    cache = torch.randn(2, 3, 1, 4, 8)
+    queries = torch.randn(5, 2, 8) * 4
+    out = torch.empty_like(queries)
+    group = reference.decode_group(0, torch.tensor([[1, 2]]), torch.tensor([6]), 4, None, torch.float32)
+    chunk = reference.prompt_chunk(1, torch.tensor([1, 2]), 0, 4, None, torch.float32)
+    reference.decode_attention(queries, cache, [group], 0.5, out, cap=3.0)
+    reference.prefill_attention(queries, cache, [chunk], 0.5, out, cap=3.0)
+    keys, values = (cache[side, 1:3, 0].flatten(0, 1).double() for side in (0, 1))
+    for row, length in enumerate([6, 1, 2, 3, 4]):
+        for head in range(2):
+            scores = 3.0 * torch.tanh(keys[:length] @ queries[row, head].double() * 0.5 / 3.0)
+            expected = scores.softmax(0) @ values[:length]
+            torch.testing.assert_close(out[row, head].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gelu_is_the_tanh_approximation() -> None:
+    gate, up = torch.linspace(-4, 4, 101), torch.linspace(1, 2, 101)
+    cubic = math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3)
+    expected = 0.5 * gate * (1 + torch.tanh(cubic)) * up
+    torch.testing.assert_close(reference.gelu_tanh_mul(torch.cat([gate, up])[None])[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize("tokens", [1, 9])
+def test_experts_sum_what_each_chosen_one_makes_of_a_token(tokens: int, normalized: bool) -> None:
+    torch.manual_seed(0)
+    count, hidden, inner, per_token = 5, 6, 4, 2
+    x, logits = torch.randn(tokens, hidden), torch.randn(tokens, count) * 2
+    gate_up, down = torch.randn(count, 2 * inner, hidden), torch.randn(count, hidden, inner)
+    shares, chosen = reference.route(logits, per_token, normalized)
+    made = reference.experts(x, shares, chosen, gate_up, down, reference.silu_mul)
+    for row in range(tokens):
+        probabilities = logits[row].double().softmax(0)
+        best = probabilities.argsort(descending=True)[:per_token]
+        total = float(probabilities[best].sum()) if normalized else 1.0
+        expected = torch.zeros(hidden, dtype=torch.float64)
+        for expert in best:
+            gate, up = (gate_up[expert].double() @ x[row].double()).chunk(2)
+            expected += probabilities[expert] / total * (down[expert].double() @ (gate * gate.sigmoid() * up))
+        torch.testing.assert_close(made[row].double(), expected, rtol=1e-4, atol=1e-5)
+
+
 def rows(count: int, **fields: float) -> SamplingRows:
     values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
     kinds = {"temperature": torch.float32, "top_p": torch.float32}
