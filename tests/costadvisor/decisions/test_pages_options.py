@@ -10,6 +10,7 @@ from django.test import Client
 from costadvisor.accounts.models import Organization, User
 from costadvisor.accounts.services import organization_create
 from costadvisor.calibration.services.records import record_import
+from costadvisor.decisions.candidates import RENTED_PRIVACY, published
 from costadvisor.decisions.models import Decision
 from engine.calibrate.record import Record
 from tests.costadvisor.decisions.conftest import evaluation, page_of
@@ -33,6 +34,18 @@ def test_an_option_is_added_from_the_catalog_and_taken_out(client: Client, decis
     decision.refresh_from_db()
     assert "l40s" not in json.dumps(decision.case)
     assert "l40s" not in [row.id for row in evaluation(decision).options]
+
+
+def test_a_published_series_brings_the_quality_of_its_own_precision(
+    client: Client, decision: Decision, home: str
+) -> None:
+    form = {"measurement": "published:qwen3-8b-h100-fp8-128x128", "policy": "fixed", "cold_start_s": "0"}
+    client.post(f"{home}options/rented/", form | {"privacy": RENTED_PRIVACY})
+    decision.refresh_from_db()
+    added = decision.case["options"][-1]
+    proposed = next(found for found in published() if found.key == form["measurement"]).written.option
+    assert {name: added[name] for name in proposed} == proposed
+    assert {"measure": "ifeval", "score": 0.8355, "n": 541} in added["quality"]
 
 
 def test_todays_api_stays(client: Client, decision: Decision, home: str) -> None:
