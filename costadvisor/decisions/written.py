@@ -139,7 +139,7 @@ def rented_option(
     privacy: Iterable[str] = (),
     quality: Iterable[Json] = (),
 ) -> WrittenOption:
-    """`capacity` names a record, or is a typed rate, which is assumed whatever its digits."""
+    """`capacity` names a record, or is a typed rate, which is assumed whatever its digits; so is privacy."""
     option: Json = {
         "kind": "self_host",
         "model": model,
@@ -148,6 +148,8 @@ def rented_option(
         "capacity": dict(capacity),
     }
     evidence = {} if "record" in capacity else {"capacity": entered(source)}
+    if option["privacy"]:
+        evidence["privacy"] = entered(source)
     return WrittenOption(option | _quality(quality), evidence)
 
 
@@ -162,7 +164,9 @@ def rented_as_typed(
 ) -> WrittenOption:
     """A fleet's option with what was typed in the place of what it said; without a price typed, it has what it had."""
     option, evidence = deepcopy(written.option), deepcopy(written.evidence)
-    option |= {"scaling": dict(scaling), "privacy": list(privacy)}
+    option["scaling"] = dict(scaling)
+    if set(privacy) != set(option["privacy"]):
+        option["privacy"], evidence["privacy"] = list(privacy), entered(source)
     if usd_per_hour is not None:
         option["hardware"]["usd_per_hour"] = str(usd_per_hour)
         evidence["hardware/usd_per_hour"] = entered(source)
