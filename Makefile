@@ -61,4 +61,4 @@ bench: .venv/dev.done model
 	@$(BIN)/python -m benchmarks.cpu --model $(MODEL)
 
 clean:
-	rm -rf .venv var
+	rm -rf .venv

@@ -48,8 +48,8 @@ def organization_create(*, name: str, admin: User) -> Organization:
 
 
 @transaction.atomic
-def membership_set(*, organization: Organization, user: User, role: Role, actor: User) -> Membership:
-    """Makes `user` a member with `role`, or changes the role of a member."""
+def membership_set(*, organization: Organization, user: User, role: Role, actor: User | None = None) -> Membership:
+    """Makes `user` a member with `role`, or changes the role of a member. No actor: whoever runs the server did."""
     membership, _ = Membership.objects.update_or_create(
         organization=organization, user=user, defaults={"role": role.value}
     )
@@ -58,8 +58,8 @@ def membership_set(*, organization: Organization, user: User, role: Role, actor:
         object_kind="membership",
         object_id=membership.pk,
         organization_id=organization.pk,
-        actor_id=actor.pk,
-        actor_email=actor.email,
+        actor_id=actor.pk if actor else None,
+        actor_email=actor.email if actor else "",
         details={"user_id": user.pk, "role": role.value},
     )
     return membership

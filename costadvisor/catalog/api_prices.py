@@ -4,12 +4,12 @@ Source: https://github.com/pydantic/genai-prices (MIT). The package never asks a
 """
 
 import difflib
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import genai_prices
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+from genai_prices.types import ModelInfo, ModelPrice, Provider, StartDateConstraint, TieredPrices
 
 from costadvisor.catalog.facts import ApiPrice, Rates
 from costadvisor.catalog.snapshot import Catalog, snapshot
@@ -107,10 +107,22 @@ def _package_price(provider: Provider, info: ModelInfo, on: date) -> ApiPrice | 
         cache_write_5m_usd_per_mtok=_at(prices.cache_write_mtok, 0),
         cache_write_1h_usd_per_mtok=_at(prices.cache_write_1h_mtok, 0),
         usd_per_request=thousand_requests / 1000 if thousand_requests else Decimal(0),
-        as_of=min(on, PACKAGE_CHECKED_ON),
+        as_of=_known_on(info, on),
         source=SOURCE,
         confidence="high",
     )
+
+
+def _known_on(info: ModelInfo, on: date) -> date:
+    """A day on which the package knows the price of that day to hold: the day itself from the first start it dates on.
+
+    Nothing says since when an earlier price held: it is known of the last day before that start, or of the check.
+    """
+    listed = [] if isinstance(info.prices, ModelPrice) else [price.constraint for price in info.prices]
+    first = min((known.start_date for known in listed if isinstance(known, StartDateConstraint)), default=None)
+    if first is not None and first <= on:
+        return min(on, PACKAGE_CHECKED_ON)
+    return PACKAGE_CHECKED_ON if first is None else min(first - timedelta(days=1), PACKAGE_CHECKED_ON)
 
 
 def _long_context(prices: ModelPrice) -> tuple[tuple[int, Rates], ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from costadvisor.decisions.assumptions import Assumption
 from costadvisor.economics.case import Case
-from costadvisor.economics.names import input_name, input_text, input_word, names_by_id, option_id
+from costadvisor.economics.names import PRIVACY, input_name, input_text, input_word, names_by_id, option_id
 
 OF_THE_CASE = "Workload, prices and horizon"
 
@@ -45,7 +45,9 @@ def log_groups(rows: tuple[Assumption, ...], case: Case) -> tuple[LogGroup, ...]
 
 
 def _read(pointer: str, text: str) -> str:
-    """A number in the units people read it in; other words as they are."""
+    """A number in the units people read it in; other words as people say them."""
+    if pointer.endswith("/privacy") and text:
+        return ", ".join(PRIVACY[word] for word in text.split(", "))
     try:
         return input_text(pointer, float(text))
     except ValueError:

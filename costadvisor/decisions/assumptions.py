@@ -13,7 +13,7 @@ from costadvisor.economics.options import SelfHostOption
 
 # Parts of a case that describe other parts, and words that decide as much as numbers do.
 NOT_ASSUMED = ("/seed", "/draws", "/uncertainty", "/evidence")
-WORDS = ("/as_of", "/hourly_shape", "/policy", "/plan")
+WORDS = ("/as_of", "/hourly_shape", "/policy", "/plan", "/privacy")
 LONG_LIST = 12
 OWNED: tuple[str, ...] = (
     "hardware/purchase_usd",
@@ -122,7 +122,9 @@ def _short(bound: float) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{len(value)} values, see case.json" if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(value) if isinstance(value[0], str) else f"{len(value)} values, see case.json"
 
 
 def _is_number(value: Any) -> bool:

@@ -9,7 +9,8 @@ from costadvisor.decisions.capacity import PUBLISHED, STORED
 from costadvisor.decisions.written import WrittenOption, api_option, published_quality, rented_option
 from engine.calibrate.record import Record
 
-RENTED_PRIVACY = ("own_vpc", "in_region")  # of a GPU rented in one's own cloud account and region
+RENTED_PRIVACY = ("own_vpc", "in_region")
+RENTED_WHERE = "rented in your own cloud account and region"  # which nothing shows: it is assumed
 NOTHING_TYPED = ""
 
 
@@ -70,7 +71,7 @@ def _published(level: PublishedThroughput) -> Candidate:
             capacity={"record": key},
             privacy=RENTED_PRIVACY,
             quality=published_quality(snapshot().quality_scores, model=level.model, dtype=level.dtype),
-            source=NOTHING_TYPED,
+            source=RENTED_WHERE,
         ),
     )
 
@@ -91,7 +92,7 @@ def _measured(record: Record) -> Candidate:
             capacity={"record": key},
             privacy=RENTED_PRIVACY,
             quality=published_quality(snapshot().quality_scores, model=record.model.name),
-            source=NOTHING_TYPED,
+            source=RENTED_WHERE,
         ),
     )
 

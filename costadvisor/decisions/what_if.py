@@ -14,6 +14,7 @@ from django.utils.text import slugify
 from costadvisor.decisions.written import entered
 from costadvisor.economics import Case
 from costadvisor.economics.case import PeakToMean
+from costadvisor.economics.names import option_id
 from costadvisor.economics.options import SelfHostOption
 from costadvisor.economics.pointers import pointed
 from costadvisor.economics.quantities import PEAK_RATIO, Quantity
@@ -61,12 +62,14 @@ def bounds(case: Case, knob: Knob) -> Quantity | None:
 
 
 def turned(case: Json, changes: Mapping[Knob, Decimal], *, source: str) -> dict[str, Any]:
-    """A copy of a written case with these numbers, in the form's units, on the word of `source`."""
+    """A copy of a written case with these numbers, in the form's units, on the word of `source`. One of an option that
+    the case does not have, since somebody took it out, is left out."""
     changed: dict[str, Any] = deepcopy(dict(case))
     evidence = changed.setdefault("evidence", {})
+    ids = {"", *(option["id"] for option in changed["options"])}
     for knob, number in changes.items():
         value = number / knob.scale
-        for pointer in knob.pointers:
+        for pointer in (pointer for pointer in knob.pointers if option_id(pointer) in ids):
             _put(changed, pointer, int(value) if value == value.to_integral_value() else float(value))
             evidence[_about(pointer)] = entered(source)
     return changed

@@ -136,28 +136,40 @@ def rented_option(
     gpus_per_replica: int,
     capacity: Mapping[str, Any],
     source: str,
-    usd_per_hour: Decimal | None = None,
-    scaling: Mapping[str, Any] | None = None,
     privacy: Iterable[str] = (),
     quality: Iterable[Json] = (),
 ) -> WrittenOption:
-    """`capacity` names a record, or is a typed rate, which is assumed whatever its digits."""
-    hardware: Json = {"gpu": gpu, "gpus_per_replica": gpus_per_replica, "plan": "on_demand"}
-    evidence: Json = {}
-    if usd_per_hour is not None:
-        hardware["usd_per_hour"] = str(usd_per_hour)
-        evidence["hardware/usd_per_hour"] = entered(source)
-    if "record" not in capacity:
-        evidence["capacity"] = entered(source)
+    """`capacity` names a record, or is a typed rate, which is assumed whatever its digits; so is privacy."""
     option: Json = {
         "kind": "self_host",
         "model": model,
         "privacy": list(privacy),
-        "hardware": hardware,
+        "hardware": {"gpu": gpu, "gpus_per_replica": gpus_per_replica, "plan": "on_demand"},
         "capacity": dict(capacity),
     }
-    if scaling:
-        option["scaling"] = dict(scaling)
+    evidence = {} if "record" in capacity else {"capacity": entered(source)}
+    if option["privacy"]:
+        evidence["privacy"] = entered(source)
+    return WrittenOption(option | _quality(quality), evidence)
+
+
+def rented_as_typed(
+    written: WrittenOption,
+    *,
+    source: str,
+    usd_per_hour: Decimal | None,
+    scaling: Mapping[str, Any],
+    privacy: Collection[str],
+    quality: Iterable[Json],
+) -> WrittenOption:
+    """A fleet's option with what was typed in the place of what it said; without a price typed, it has what it had."""
+    option, evidence = deepcopy(written.option), deepcopy(written.evidence)
+    option["scaling"] = dict(scaling)
+    if set(privacy) != set(option["privacy"]):
+        option["privacy"], evidence["privacy"] = list(privacy), entered(source)
+    if usd_per_hour is not None:
+        option["hardware"]["usd_per_hour"] = str(usd_per_hour)
+        evidence["hardware/usd_per_hour"] = entered(source)
     return WrittenOption(option | _quality(quality), evidence)
 
 

@@ -56,13 +56,22 @@ def _day(kappa: float) -> Floats:
 def stretched(weights: Floats, peak_factor: Floats) -> Floats:
     """(n, 168): the week with its peak times each factor (n,) and its mean kept, no hour below zero.
 
-    The distance of every hour from the mean grows alike. A flat week has no shape to stretch: every hour grows.
+    Every hour keeps its share of the way down from the peak, until it is empty. A peak that not even empty hours
+    elsewhere can feed is the highest they can. A flat week has no shape to stretch: every hour grows.
     """
     peak = float(weights.max())
     wanted = np.maximum(peak * peak_factor, 1.0)[:, None]
     if peak - 1 < FLAT:
         return np.broadcast_to(wanted, (len(peak_factor), WEEK_HOURS))
-    week: Floats = np.maximum(1 + (weights - 1) * (wanted - 1) / (peak - 1), 0.0)
+    below = peak - weights
+    peak_hours = int(np.count_nonzero(below == 0))
+    wanted = np.minimum(wanted, WEEK_HOURS / peak_hours)
+    # With the `hours` busiest hours in use, sum(wanted - slope * below) over them is the week's demand; counting
+    # empty hours in, or busy ones out, gives a lower slope than the true one.
+    hours = np.arange(peak_hours + 1, WEEK_HOURS + 1)
+    depth = np.cumsum(np.sort(below))[peak_hours:]
+    slope = ((hours * wanted - WEEK_HOURS) / depth).max(axis=1, keepdims=True)
+    week: Floats = np.maximum(wanted - slope * below, 0.0)
     return week
 
 

@@ -1,15 +1,18 @@
 """What an import would change: pure comparison of a file's rows with what is stored."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from itertools import chain
 
 from costadvisor.spend.formats import FORMATS, UsageRow
 from costadvisor.spend.month import UsageMonth
 
 # Rows by identity. A bucket is compared and replaced as a whole: a file may hold several rows of one identity.
 Buckets = Mapping[str, Sequence[UsageRow]]
+Overlap = tuple[str, str, str, date]  # kind of figure, provider, where it came in by, first day of the month
 
 
 @dataclass(frozen=True)
@@ -49,30 +52,67 @@ def plan_import(rows: Iterable[UsageRow], stored: Buckets) -> ImportPlan:
     return plan
 
 
-def overlaps(rows: Iterable[UsageRow], stored: Iterable[UsageMonth]) -> list[str]:
-    """A notice for each kind of figure that another source holds already for the same provider and month."""
-    by_month: dict[tuple[str, date], list[UsageMonth]] = defaultdict(list)
-    for month in stored:
-        if not month.is_typed:
-            by_month[month.provider, month.month].append(month)
+def overlaps(rows: Iterable[UsageRow], months: Iterable[UsageMonth], stored: Buckets) -> list[str]:
+    """A notice for each kind of figure that would count twice.
+
+    `months`: another source holds it already for the same provider and month. `stored`: the same source holds it
+    already for the same model and time, in periods of another length or split where the other is not.
+    """
+    rows = list(rows)
     found: dict[tuple[str, str, str], set[date]] = defaultdict(set)
-    for row in rows:
-        first_day = row.period_start.date().replace(day=1)
-        for other in by_month.get((row.provider, first_day), []):
-            for kind in _doubled(row, other):
-                found[kind, row.provider, other.source].add(first_day)
+    for kind, provider, source, month in chain(_by_other_source(rows, months), _by_same_source(rows, stored)):
+        found[kind, provider, source].add(month)
     return [
-        f"The {kind} of {provider} for {_named(months)} came in already by “{_label(source)}”."
+        f"The {kind} of {provider} for {_named(found_in)} came in already by {source}."
         " Both would be counted: import one of the two only."
-        for (kind, provider, source), months in sorted(found.items())
+        for (kind, provider, source), found_in in sorted(found.items())
     ]
 
 
-def _doubled(row: UsageRow, other: UsageMonth) -> list[str]:
-    if row.source == other.source:
-        return []
-    tokens = ["tokens"] if row.has_tokens and other.has_tokens else []
-    return tokens + (["cost"] if row.cost is not None and other.cost is not None else [])
+def _by_other_source(rows: Iterable[UsageRow], months: Iterable[UsageMonth]) -> Iterator[Overlap]:
+    by_month: dict[tuple[str, date], list[UsageMonth]] = defaultdict(list)
+    for month in months:
+        if not month.is_typed:
+            by_month[month.provider, month.month].append(month)
+    for row in rows:
+        for other in by_month.get((row.provider, _month(row)), []):
+            if other.source != row.source:
+                for kind in _kinds(row) & _kinds(other):
+                    yield kind, row.provider, _label(other.source), _month(row)
+
+
+def _by_same_source(rows: Iterable[UsageRow], stored: Buckets) -> Iterator[Overlap]:
+    """Rows of one length and split replace each other by identity, so only those of another are looked through."""
+    starts: dict[tuple[str, ...], dict[tuple[timedelta, bool], list[datetime]]] = defaultdict(lambda: defaultdict(list))
+    for other in chain.from_iterable(stored.values()):
+        for kind in _kinds(other):
+            starts[kind, other.source, other.provider, other.model][_cut(other)].append(other.period_start)
+    for found in chain.from_iterable(cuts.values() for cuts in starts.values()):
+        found.sort()
+    for row in rows:
+        for kind in _kinds(row):
+            for cut, sorted_starts in starts.get((kind, row.source, row.provider, row.model), {}).items():
+                if cut != _cut(row) and _reach_into(row, sorted_starts, cut[0]):
+                    yield kind, row.provider, f"{_label(row.source)} in other periods or another split", _month(row)
+
+
+def _reach_into(row: UsageRow, sorted_starts: Sequence[datetime], length: timedelta) -> bool:
+    """Whether a period of this length that begins at one of the starts has a moment in common with the row's."""
+    last = bisect_left(sorted_starts, row.period_end)
+    return last > 0 and sorted_starts[last - 1] + length > row.period_start
+
+
+def _cut(row: UsageRow) -> tuple[timedelta, bool]:
+    return row.period_end - row.period_start, bool(row.scope)
+
+
+def _kinds(figures: UsageRow | UsageMonth) -> set[str]:
+    tokens = {"tokens"} if figures.has_tokens else set()
+    return tokens | ({"cost"} if figures.cost is not None else set())
+
+
+def _month(row: UsageRow) -> date:
+    return row.period_start.date().replace(day=1)
 
 
 def _named(months: set[date]) -> str:
@@ -80,4 +120,4 @@ def _named(months: set[date]) -> str:
 
 
 def _label(source: str) -> str:
-    return FORMATS[source].LABEL if source in FORMATS else source
+    return f"“{FORMATS[source].LABEL if source in FORMATS else source}”"

@@ -63,11 +63,12 @@ def upload_parsed(*, upload: PendingUpload) -> Parsed:
 def upload_preview(*, upload: PendingUpload) -> ImportPreview:
     """What confirming the upload would do."""
     parsed, organization = upload_parsed(upload=upload), upload.organization
+    stored = rows_stored(organization=organization, rows=parsed.rows)
     return ImportPreview(
         parsed=parsed,
-        plan=plan_import(parsed.rows, rows_stored(organization=organization, rows=parsed.rows)),
+        plan=plan_import(parsed.rows, stored),
         totals=totals(parsed.rows),
-        overlaps=overlaps(parsed.rows, usage_months(organization=organization)),
+        overlaps=overlaps(parsed.rows, usage_months(organization=organization), stored),
         same_file=BillImport.objects.filter(organization=organization, sha256=upload.sha256).first(),
     )
 
@@ -82,13 +83,14 @@ def import_list(*, organization: Organization) -> QuerySet[BillImport]:
 
 
 def rows_stored(*, organization: Organization, rows: Sequence[UsageRow]) -> dict[str, list[UsageRow]]:
-    """Current rows of the same sources and days as `rows`, by identity."""
+    """Current rows of the same sources as `rows` that reach into their time, by identity."""
     if not rows:
         return {}
     lines = SpendLine.current.filter(
         organization=organization,
         source__in={row.source for row in rows},
-        period_start__range=(min(row.period_start for row in rows), max(row.period_start for row in rows)),
+        period_start__lt=max(row.period_end for row in rows),
+        period_end__gt=min(row.period_start for row in rows),
     )
     return by_identity(UsageRow(**values) for values in lines.values(*_ROW_FIELDS).iterator())
 

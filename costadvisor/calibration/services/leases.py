@@ -129,6 +129,7 @@ def _requeue_or_end(job: CalibrationJob, *, stopped_at: datetime, now: datetime)
     end = _reason_to_end(job)
     if end is not None:
         _row(job.pk).update(**FREE, **end, finished_at=stopped_at)
+        _record(job, str(end["state"]))
         return JobState(end["state"])
     _row(job.pk).update(
         **FREE,
@@ -140,6 +141,7 @@ def _requeue_or_end(job: CalibrationJob, *, stopped_at: datetime, now: datetime)
         queued_at=now,
         sent_at=None,
     )
+    _record(job, "requeue")
     return JobState.QUEUED
 
 
@@ -174,14 +176,18 @@ def _end(lease: Lease, now: datetime, record: Record | None, values: dict[str, A
         return False
     if record is not None:
         record_create(organization=lease.job.organization, record=record, job=lease.job)
-    event_record(
-        action=f"calibration_job_{values['state']}",
-        object_kind="calibration_job",
-        object_id=lease.job.pk,
-        organization_id=lease.job.organization_id,
-        details={"attempt": lease.job.attempts, "worker_id": lease.job.worker_id},
-    )
+    _record(lease.job, str(values["state"]))
     return True
+
+
+def _record(job: CalibrationJob, what: str) -> None:
+    event_record(
+        action=f"calibration_job_{what}",
+        object_kind="calibration_job",
+        object_id=job.pk,
+        organization_id=job.organization_id,
+        details={"attempt": job.attempts, "worker_id": job.worker_id},
+    )
 
 
 def _held(lease: Lease) -> QuerySet[CalibrationJob]:

@@ -13,7 +13,8 @@ from django.db import transaction
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.audit.services import event_record
-from costadvisor.calibration.models import CalibrationJob, CalibrationRecord
+from costadvisor.calibration.model_folders import model_folders
+from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, Device
 from costadvisor.calibration.record_facts import hardware_name, tokens_processed
 from costadvisor.common.refusal import Refusal
 from engine.calibrate.record import Record
@@ -42,12 +43,9 @@ def record_read(content: bytes) -> Record:
 def record_read_of_job(content: bytes, *, job: CalibrationJob) -> Record:
     """A worker's record, which must answer what the job asked. Raises Refusal otherwise."""
     record = record_read(content)
-    asked, found = (job.ttft_p95_ms, job.tpot_p95_ms), (record.slo.ttft_p95_ms, record.slo.tpot_p95_ms)
-    if asked != found or record.tier != job.tier:
-        raise Refusal(
-            f"The record is of tier {record.tier} at {found[0]:g} / {found[1]:g} ms;"
-            f" {job.tier} at {asked[0]:g} / {asked[1]:g} ms was asked."
-        )
+    for what, found, asked in _answers(record, job):
+        if found != asked:
+            raise Refusal(f"The record's {what} is {found}; {asked} was asked.")
     return record
 
 
@@ -119,6 +117,41 @@ def raw_file_keep(*, path: Path, record: Record) -> None:
 def raw_file_path(sha256: str) -> Path:
     """Where a file of rows is kept, if it is."""
     return Path(settings.CALIBRATION_DIR) / "raw" / f"{sha256}.jsonl.gz"
+
+
+def _answers(record: Record, job: CalibrationJob) -> Iterator[tuple[str, str, str]]:
+    """What the record says and what the job asked, by name."""
+    slo, workload = record.slo, record.workload
+    yield "tier", record.tier or "none", job.tier
+    yield "latency target", _limits(slo.ttft_p95_ms, slo.tpot_p95_ms), _limits(job.ttft_p95_ms, job.tpot_p95_ms)
+    yield "model", record.model.name, _model_name(job)
+    if job.device != Device.AUTO:
+        yield "device", record.hardware.device, job.device
+    yield "mean request", _lengths(workload.mean_input_tokens, workload.mean_output_tokens), _lengths(*_mean(job))
+
+
+def _limits(ttft_p95_ms: float, tpot_p95_ms: float) -> str:
+    return f"{ttft_p95_ms:.10g} / {tpot_p95_ms:.10g} ms"
+
+
+def _lengths(input_tokens: float, output_tokens: float) -> str:
+    return f"{input_tokens:.2f} tokens in, {output_tokens:.2f} out"
+
+
+def _model_name(job: CalibrationJob) -> str:
+    """As the engine names it: a folder that is a link goes by what it links to."""
+    folder = model_folders().get(job.model_name)
+    return folder.resolve().name if folder else job.model_name
+
+
+def _mean(job: CalibrationJob) -> tuple[float, float]:
+    """Input and output tokens of the mean request; without a mix, the engine sends whole tokens."""
+    if "mix" not in job.lengths:
+        return round(job.lengths["input_tokens"]["mean"]), round(job.lengths["output_tokens"]["mean"])
+    mix = job.lengths["mix"]
+    total = sum(pair["weight"] for pair in mix)
+    means = [sum(pair[kind] * pair["weight"] for pair in mix) / total for kind in ("input", "output")]
+    return means[0], means[1]
 
 
 def _check_ranges(record: Record) -> None:

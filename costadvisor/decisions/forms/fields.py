@@ -1,6 +1,6 @@
 """Fields that several forms share, and how a refused case is shown at one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -86,15 +86,18 @@ class QualityForm(RefusableForm):
         else:
             self.fields["quality_percent"].label = f"Own score on {gate['measure']}, %"
 
-    def quality(self, *, model: str, dtype: str = "") -> list[dict[str, Any]]:
+    def quality(self, *, model: str) -> list[dict[str, Any]]:
         """The typed score, and published ones for what was not typed."""
-        published = published_quality(snapshot().quality_scores, model=model, dtype=dtype)
+        return self.quality_typed_over(published_quality(snapshot().quality_scores, model=model))
+
+    def quality_typed_over(self, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """`known` scores, with the typed one in the place of that of its measure."""
         score = self.cleaned_data.get("quality_percent")
         if self.gate is None or score is None:
-            return published
+            return list(known)
         typed = {
             "measure": self.gate["measure"],
             "score": score / 100,
             "n": self.cleaned_data.get("quality_samples"),
         }
-        return [typed, *(known for known in published if known["measure"] != typed["measure"])]
+        return [typed, *(other for other in known if other["measure"] != typed["measure"])]

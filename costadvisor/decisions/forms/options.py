@@ -16,7 +16,7 @@ from costadvisor.decisions.forms.fields import (
     price_field,
     privacy_field,
 )
-from costadvisor.decisions.written import WrittenOption, api_option, rented_option
+from costadvisor.decisions.written import WrittenOption, api_option, published_quality, rented_as_typed, rented_option
 from engine.calibrate.record import Record
 
 TYPED = "typed"
@@ -167,33 +167,27 @@ class FleetForm(OptionForm):
     def written(self, source: str) -> WrittenOption:
         data = self.cleaned_data
         found = self.known.get(data["measurement"])
-        served = self._typed() if found is None else self._measured(found)
-        return rented_option(
-            **served,
+        served = self._typed(source) if found is None else found.written
+        return rented_as_typed(
+            served,
             usd_per_hour=data["usd_per_hour"],
             scaling={"policy": data["policy"], "cold_start_s": data["cold_start_s"]},
             privacy=data["privacy"],
-            quality=self.quality(model=served["model"]),
+            quality=self.quality_typed_over(served.option.get("quality", [])),
             source=source,
         )
 
-    def _measured(self, found: Candidate) -> dict[str, Any]:
-        option = found.written.option
-        return {
-            "model": option["model"],
-            "gpu": option["hardware"]["gpu"],
-            "gpus_per_replica": option["hardware"]["gpus_per_replica"],
-            "capacity": option["capacity"],
-        }
-
-    def _typed(self) -> dict[str, Any]:
+    def _typed(self, source: str) -> WrittenOption:
         data = self.cleaned_data
-        return {
-            "model": data["model"].strip(),
-            "gpu": data["gpu"],
-            "gpus_per_replica": data["gpus_per_replica"],
-            "capacity": {data["rate_unit"] or "requests_per_s": data["rate"]},
-        }
+        model = data["model"].strip()
+        return rented_option(
+            model=model,
+            gpu=data["gpu"],
+            gpus_per_replica=data["gpus_per_replica"],
+            capacity={data["rate_unit"] or "requests_per_s": data["rate"]},
+            quality=published_quality(snapshot().quality_scores, model=model),
+            source=source,
+        )
 
 
 OPTION_FORMS: dict[str, type[ApiForm] | type[HostForm] | type[FleetForm]] = {

@@ -1,6 +1,6 @@
 """Writes decisions. Every write stores a case that resolves: one that is refused changes nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -52,26 +52,37 @@ def decision_create(
 @transaction.atomic
 def decision_option_add(*, decision: Decision, actor: User, written: WrittenOption) -> Decision:
     """Raises Refusal for an option that cannot be resolved, such as one of a model that no price is known of."""
-    changed = with_option(decision.case, written)
-    return _save(decision, changed, actor, "decision_option_add", {"option": changed["options"][-1]["id"]})
+    locked = _locked(decision)
+    changed = with_option(locked.case, written)
+    return _save(locked, changed, actor, "decision_option_add", {"option": changed["options"][-1]["id"]})
 
 
 @transaction.atomic
 def decision_option_remove(*, decision: Decision, actor: User, option_id: str) -> Decision:
     """Raises Refusal for the baseline, for an option that another rests on, and for one that is not there."""
-    found = next((option for option in decision.case["options"] if option["id"] == option_id), None)
+    locked = _locked(decision)
+    found = next((option for option in locked.case["options"] if option["id"] == option_id), None)
     if found is None:
         raise Refusal("This option is not there any more.")
     if found.get("baseline"):
         raise Refusal("Today's API stays: everything is compared with it.")
-    changed = without_option(decision.case, option_id)
-    return _save(decision, changed, actor, "decision_option_remove", {"option": option_id})
+    changed = without_option(locked.case, option_id)
+    return _save(locked, changed, actor, "decision_option_remove", {"option": option_id})
 
 
 @transaction.atomic
-def decision_save_case(*, decision: Decision, actor: User, case: Json, changed: Iterable[str]) -> Decision:
-    """Keeps what-if values; `changed` names them for the trail."""
-    return _save(decision, case, actor, "decision_save_case", {"changed": sorted(changed)})
+def decision_save_case(
+    *, decision: Decision, actor: User, change: Callable[[Json], Json], changed: Iterable[str]
+) -> Decision:
+    """Keeps what-if values: `change` makes the new case of the saved one; `changed` names them for the trail. Raises
+    Refusal for a case that does not resolve."""
+    locked = _locked(decision)
+    return _save(locked, change(locked.case), actor, "decision_save_case", {"changed": sorted(changed)})
+
+
+def _locked(decision: Decision) -> Decision:
+    """The row as it is now: what somebody else saved since it was read stays."""
+    return Decision.objects.select_for_update().get(pk=decision.pk)
 
 
 def _free_name(organization: Organization, name: str) -> str:

@@ -1,5 +1,6 @@
 """The pages of decisions: the list, a new one, and one with its what-ifs."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -129,13 +130,16 @@ def save(request: HttpRequest, organization_slug: str, decision_id: int) -> Http
     form, answer = _answered(request, membership, decision)
     if answer is None:
         return redirect(_detail(decision, request.GET.urlencode()))
-    services.decision_save_case(
-        decision=decision,
-        actor=membership.user,
-        case=form.case(decision.case, source=_entered(membership)),
-        changed=form.changed_data,
-    )
-    messages.success(request, "The new values are saved.")
+    try:
+        services.decision_save_case(
+            decision=decision,
+            actor=membership.user,
+            change=partial(form.case, source=_entered(membership)),
+            changed=form.changed_data,
+        )
+        messages.success(request, "The new values are saved.")
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
     return redirect(_detail(decision))
 
 

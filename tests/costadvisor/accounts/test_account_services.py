@@ -1,4 +1,4 @@
-"""Users, organizations, roles, and the command that makes the first of them."""
+"""Users, organizations, roles, and the commands that make them."""
 
 from pathlib import Path
 
@@ -65,3 +65,37 @@ def test_the_command_makes_an_organization_or_nothing(db: None, tmp_path: Path) 
     password_file.write_text("correct horse 7\n")
     call_command(*arguments)
     assert Membership.objects.get().role == Role.ADMIN
+
+
+def test_the_command_adds_a_new_user_or_changes_a_role(
+    acme: Organization, bob: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("addmember", "acme", "Eve@example.com", "--role", "editor")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "eve@example.com is now editor of Acme at /o/acme/."
+    eve = Membership.objects.get(user__email="eve@example.com")
+    assert (eve.role, eve.user.check_password(said[1].removeprefix("Password, shown only here: "))) == ("editor", True)
+    call_command("addmember", "acme", bob.email, "--role", "approver")
+    assert "assword" not in capsys.readouterr().out
+    assert Membership.objects.get(user=bob).role == "approver"
+    assert bob.check_password("correct horse 7")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("nowhere", "eve@example.com", "--role", "editor"), "There is no organization nowhere; there is acme."),
+        (
+            ("acme", "eve@example.com", "--role", "boss"),
+            "There is no role boss; the roles are viewer, editor, approver, admin.",
+        ),
+        (("acme", "eve", "--role", "editor"), "Enter a valid email address."),
+    ],
+)
+def test_a_member_who_cannot_be_added_is_refused_in_one_line(
+    acme: Organization, arguments: tuple[str, ...], line: str
+) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("addmember", *arguments)
+    assert (str(refused.value), refused.value.returncode) == (line, 2)
+    assert not User.objects.filter(email__startswith="eve").exists()

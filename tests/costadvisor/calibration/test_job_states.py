@@ -206,6 +206,11 @@ def test_what_was_done_is_on_the_trail(lease: Lease, make_record: MakeRecord) ->
     ]
 
 
+def newest_event(job: CalibrationJob) -> tuple[str, dict[str, Any]]:
+    event = event_list(organization_id=job.organization_id)[0]
+    return event.action, event.details
+
+
 class TestReaper:
     def test_a_worker_that_never_beat_is_missed_after_the_lease(self, lease: Lease, sent: Sent) -> None:
         assert lease.job.heartbeat_at is None
@@ -213,6 +218,7 @@ class TestReaper:
         assert jobs_reap(now=later(61)) == Reaped(requeued=1, sent=1)
         job = CalibrationJob.objects.get(pk=lease.job.pk)
         assert (job.state, job.attempts, job.lease_token) == ("queued", 1, None)
+        assert newest_event(job) == ("calibration_job_requeue", {"attempt": 1, "worker_id": "host:1 task"})
         assert job.seconds_used(later(500)) == 60  # to the end of the lease
 
     def test_a_heartbeat_keeps_the_reaper_away(self, lease: Lease) -> None:
@@ -228,6 +234,7 @@ class TestReaper:
         queued.refresh_from_db()
         assert (queued.state, queued.failure_code, queued.attempts) == ("failed", "worker_lost", 3)
         assert "host:1" in queued.failure_message
+        assert newest_event(queued) == ("calibration_job_failed", {"attempt": 3, "worker_id": "host:1 task"})
         assert claim(queued, 4, now) is None
         assert queued.seconds_used(now) == 180
 
@@ -271,6 +278,7 @@ class TestReaper:
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
             job_requeue(lease=lease, now=later(5))
+            assert newest_event(lease.job)[0] == "calibration_job_requeue"
             assert jobs_reap(now=later(6)) == Reaped(sent=1)
             job_unsend(job_id=lease.job.pk)
             assert jobs_reap(now=later(7)) == Reaped(sent=1)

@@ -11,7 +11,7 @@ import pytest
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.accounts.services import organization_create
-from costadvisor.calibration.models import CalibrationJob, CalibrationRecord
+from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, Device
 from costadvisor.calibration.services.records import (
     MAX_RECORD_BYTES,
     raw_file_keep,
@@ -114,12 +114,35 @@ def test_a_stored_record_never_changes(acme: Organization, alice: User, make_rec
     assert CalibrationRecord.objects.get().grade == "B"
 
 
-def test_a_worker_must_answer_what_was_asked(make_job: MakeJob, make_record: MakeRecord) -> None:
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("slo.ttft_p95_ms", 9_000.0, "latency target is 9000 / 50 ms; 1000 / 50 ms was asked"),
+        ("tier", "careful", "tier is careful; quick was asked"),
+        ("model.name", "huge", "model is huge; tiny was asked"),
+        ("hardware.device", "cuda", "device is cuda; cpu was asked"),
+        ("workload.mean_output_tokens", 8.0, "request is 64.00 tokens in, 8.00 out; 64.00 tokens in, 16.00 out was"),
+    ],
+)
+def test_a_worker_must_answer_what_was_asked(
+    make_job: MakeJob, make_record: MakeRecord, path: str, value: Any, message: str
+) -> None:
     job = make_job()
     assert record_read_of_job(make_record().to_json().encode(), job=job) == make_record()
-    for path, value in (("slo.ttft_p95_ms", 9_000.0), ("tier", "careful")):
-        with pytest.raises(Refusal, match="1000 / 50 ms was asked"):
-            record_read_of_job(changed(make_record(), path, value), job=job)
+    with pytest.raises(Refusal, match=message):
+        record_read_of_job(changed(make_record(), path, value), job=job)
+
+
+def test_a_worker_answers_a_mix_by_its_means_and_chooses_the_device_where_it_may(
+    make_job: MakeJob, make_record: MakeRecord
+) -> None:
+    job = make_job(device=Device.AUTO)
+    job.lengths = {"mix": [{"input": 32, "output": 8, "weight": 1}, {"input": 80, "output": 20, "weight": 2}]}
+    content = changed(make_record(), "hardware.device", "cuda")
+    assert record_read_of_job(content, job=job).hardware.device == "cuda"
+    job.lengths["mix"][0]["weight"] = 2
+    with pytest.raises(Refusal, match=r"56\.00 tokens in, 14\.00 out was asked"):
+        record_read_of_job(content, job=job)
 
 
 def test_the_file_of_rows_is_kept_by_the_hash_that_the_record_names(make_record: MakeRecord, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from costadvisor.catalog.api_prices import (
 NOVEMBER = date(2026, 11, 1)
 
 
-def test_a_list_price_carries_its_source_and_day() -> None:
+def test_a_list_price_carries_its_source_and_the_day_it_is_known_of() -> None:
     price = api_price_get(provider="openai", model="gpt-4o-mini", on=NOVEMBER)
     assert (price.rates.input_usd_per_mtok, price.rates.output_usd_per_mtok) == (
         Decimal("0.15"),
@@ -22,7 +22,7 @@ def test_a_list_price_carries_its_source_and_day() -> None:
     )
     assert price.rates.cached_input_usd_per_mtok == Decimal("0.075")
     assert price.batch_discount == Decimal("0.5")
-    assert (price.source, price.as_of) == (f"genai-prices {genai_prices.__version__}", NOVEMBER)
+    assert (price.source, price.as_of) == (f"genai-prices {genai_prices.__version__}", PACKAGE_CHECKED_ON)
 
 
 def test_the_packages_last_check_is_the_newest_day_a_price_can_claim() -> None:
@@ -30,6 +30,21 @@ def test_the_packages_last_check_is_the_newest_day_a_price_can_claim() -> None:
     assert price.as_of == PACKAGE_CHECKED_ON
     # an upgrade of the package must look up when its prices were last checked
     assert genai_prices.__version__ == "0.2.3"
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "known_on"),
+    [
+        ("gpt-4o-mini", date(2019, 1, 1), PACKAGE_CHECKED_ON),
+        ("meta-llama/llama-3.1-8b-instruct", date(2019, 1, 1), date(2026, 10, 18)),
+        ("meta-llama/llama-3.1-8b-instruct", date(2026, 10, 18), date(2026, 10, 18)),
+        ("meta-llama/llama-3.1-8b-instruct", NOVEMBER, NOVEMBER),
+    ],
+    ids=["no start known", "long before the first start", "the day before it", "after it"],
+)
+def test_a_price_claims_no_day_before_the_first_that_the_package_knows(model: str, on: date, known_on: date) -> None:
+    provider = "openrouter" if "/" in model else "openai"
+    assert api_price_get(provider=provider, model=model, on=on).as_of == known_on
 
 
 def test_prices_go_by_the_day() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.test import Client
@@ -11,7 +12,11 @@ from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import organization_create
 from costadvisor.audit.selectors import event_list
 from costadvisor.common.money import amount_text
+from costadvisor.decisions.forms.what_if import WhatIfForm
 from costadvisor.decisions.models import Decision
+from costadvisor.decisions.selectors import decision_case
+from costadvisor.decisions.services.decisions import decision_option_add, decision_option_remove, decision_save_case
+from costadvisor.decisions.written import api_option
 from costadvisor.workloads.models import Workload
 from tests.costadvisor.decisions.conftest import LogIn, Member, evaluation, page_of
 
@@ -110,6 +115,25 @@ def test_what_if_stays_in_the_address_until_it_is_saved(client: Client, decision
     assert decision.case["evidence"]["/workload/requests_per_month"]["source"] == "entered by alice@example.com"
     assert figures_of(page_of(client, home)) == figures_of(page)
     assert event_list(organization_id=decision.organization_id)[0].details["changed"] == ["requests_per_month"]
+
+
+def test_what_somebody_else_saved_meanwhile_stays(alice: User, decision: Decision) -> None:
+    """Two people opened the page before either of them changed anything."""
+    first, second, third = (Decision.objects.get(pk=decision.pk) for _ in range(3))
+    form = WhatIfForm({"fte": "0.5", "growth_percent": "1"}, case=decision_case(decision=third))
+    assert form.is_valid()
+    taken_out = first.case["options"][-1]["id"]
+    decision_option_add(
+        decision=first, actor=alice, written=api_option(provider="openai", model="gpt-4.1-nano", source="")
+    )
+    decision_option_remove(decision=second, actor=alice, option_id=taken_out)
+    decision_save_case(decision=third, actor=alice, change=partial(form.case, source="alice"), changed=["fte"])
+    decision.refresh_from_db()
+    options = {option["id"]: option for option in decision.case["options"]}
+    assert "openai" in options
+    assert taken_out not in json.dumps(decision.case)
+    assert decision.case["workload"]["growth_per_month"] == 0.01
+    assert [option["operations"]["fte"] for option in options.values() if option["kind"] == "self_host"] == [0.5]
 
 
 def test_the_address_says_only_what_differs(client: Client, home: str) -> None:

@@ -10,7 +10,10 @@ from django.test import Client
 from costadvisor.accounts.models import Organization, User
 from costadvisor.accounts.services import organization_create
 from costadvisor.calibration.services.records import record_import
+from costadvisor.decisions.assumptions import assumptions
+from costadvisor.decisions.candidates import RENTED_PRIVACY, published
 from costadvisor.decisions.models import Decision
+from costadvisor.decisions.selectors import decision_evaluate
 from engine.calibrate.record import Record
 from tests.costadvisor.decisions.conftest import evaluation, page_of
 
@@ -33,6 +36,39 @@ def test_an_option_is_added_from_the_catalog_and_taken_out(client: Client, decis
     decision.refresh_from_db()
     assert "l40s" not in json.dumps(decision.case)
     assert "l40s" not in [row.id for row in evaluation(decision).options]
+
+
+def test_a_published_series_brings_the_quality_of_its_own_precision(
+    client: Client, decision: Decision, home: str
+) -> None:
+    form = {"measurement": "published:qwen3-8b-h100-fp8-128x128", "policy": "fixed", "cold_start_s": "0"}
+    client.post(f"{home}options/rented/", form | {"privacy": RENTED_PRIVACY})
+    decision.refresh_from_db()
+    added = decision.case["options"][-1]
+    proposed = next(found for found in published() if found.key == form["measurement"]).written.option
+    assert {name: added[name] for name in proposed} == proposed
+    assert {"measure": "ifeval", "score": 0.8355, "n": 541} in added["quality"]
+
+
+def test_what_a_rented_gpu_is_said_to_keep_private_is_an_assumption_with_its_source(
+    client: Client, decision: Decision, home: str
+) -> None:
+    proposed = next(option for option in decision.case["options"] if option["kind"] == "self_host")
+    form = {"measurement": proposed["capacity"]["record"], "policy": "fixed", "cold_start_s": "0"}
+    client.post(f"{home}options/rented/", form | {"privacy": RENTED_PRIVACY})
+    client.post(f"{home}options/rented/", form | {"privacy": ["in_region"]})
+    decision.refresh_from_db()
+    answered = decision_evaluate(decision=decision)
+    log = {row.pointer: row for row in assumptions(answered.evaluation, answered.case)}
+    as_proposed, as_confirmed, as_typed = (
+        log[f"/options/{id_}/privacy"]
+        for id_ in (proposed["id"], *[option["id"] for option in decision.case["options"][-2:]])
+    )
+    for row in (as_proposed, as_confirmed):
+        assumed = "assumed: rented in your own cloud account and region"
+        assert (row.value, row.grade, row.source) == ("own_vpc, in_region", "E", assumed)
+    assert (as_typed.value, as_typed.source) == ("in_region", "assumed: entered by alice@example.com")
+    assert "our own cloud account, our region" in page_of(client, home)
 
 
 def test_todays_api_stays(client: Client, decision: Decision, home: str) -> None:

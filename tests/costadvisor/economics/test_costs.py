@@ -35,10 +35,17 @@ def test_a_day_peaks_at_14_with_the_ratio_asked_for(ratio: float) -> None:
 
 
 def test_stretching_keeps_the_mean_and_moves_the_peak() -> None:
-    week = weights(hourly_shape={"peak_to_mean": 2})
-    higher, lower = stretched(week, np.array([1.2, 0.8]))
-    assert (higher.max(), lower.max()) == (pytest.approx(2.4), pytest.approx(1.6))
-    assert lower.mean() == pytest.approx(1)
+    factors = np.array([0.85, 1.0, 1.2, 1.5])
+    for ratio in (2, 3, 5):
+        week = weights(hourly_shape={"peak_to_mean": ratio})
+        found = stretched(week, factors)
+        assert found.mean(axis=1) == pytest.approx(np.ones(4), rel=1e-12)
+        assert found.max(axis=1) == pytest.approx(ratio * factors, rel=1e-12)
+        assert found.min() >= 0
+        assert found[1] == pytest.approx(week)
+    # One hour a day cannot hold more than the whole day.
+    (all_at_once,) = stretched(weights(hourly_shape={"peak_to_mean": 20}), np.array([1.5]))
+    assert (all_at_once.mean(), all_at_once.max()) == (pytest.approx(1, rel=1e-12), pytest.approx(24))
     assert stretched(np.ones(168), np.array([1.5]))[0] == pytest.approx(np.full(168, 1.5))
 
 

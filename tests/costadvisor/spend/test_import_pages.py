@@ -146,6 +146,35 @@ def test_the_same_use_from_two_sources_is_noticed(client: Client) -> None:
     assert "The tokens of openai for Oct 2026 came in already" in page
 
 
+DAY, HOUR = 86_400, 3_600
+FIRST_OF_OCTOBER = 1_790_812_800
+
+
+def usage(start: int, length: int, **more: str) -> bytes:
+    """A page of the Usage API with one bucket."""
+    result = {"input_tokens": 10, "output_tokens": 3, "num_model_requests": 1, "model": "gpt-5", **more}
+    return json.dumps({"data": [{"start_time": start, "end_time": start + length, "results": [result]}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("second", "noticed"),
+    [
+        (usage(FIRST_OF_OCTOBER + 5 * HOUR, HOUR), True),
+        (usage(FIRST_OF_OCTOBER, DAY, project_id="p"), True),
+        (usage(FIRST_OF_OCTOBER + DAY, HOUR), False),
+        (usage(FIRST_OF_OCTOBER + DAY, DAY), False),
+        (usage(FIRST_OF_OCTOBER, DAY, model="gpt-4o"), False),
+        (usage(FIRST_OF_OCTOBER, DAY), False),
+    ],
+    ids=["by the hour", "by project", "the next day by the hour", "the next day", "another model", "the same"],
+)
+def test_the_same_use_from_one_source_cut_otherwise_is_noticed(client: Client, second: bytes, noticed: bool) -> None:
+    client.post(upload(client, content=usage(FIRST_OF_OCTOBER, DAY)) + "confirm/")
+    page = client.get(upload(client, content=second)).content.decode()
+    notice = "came in already by “OpenAI Usage API (JSON)” in other periods or another split. Both would be counted"
+    assert (notice in page) == noticed
+
+
 def test_a_typed_month_counts_until_a_bill_says_it(client: Client) -> None:
     typed = {"month": "2026-10", "provider": "OpenAI", "amount": "999.00", "currency": "USD"}
     assert "999.00" in client.post("/o/acme/spend/typed/", typed, follow=True).content.decode()
