@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 import triton
@@ -29,6 +30,7 @@ from kernels.attention import PagedRows
 
 CUOBJDUMP = Path(nvidia.__file__).parent / "bin" / "cuobjdump"
 VOCABULARY = 151_936
+RUN = JITFunction.run
 
 
 class Usage(NamedTuple):
@@ -51,7 +53,7 @@ class AbsentGpu:
         return self.target
 
     def get_current_device(self) -> int:
-        return self.target.arch  # a kernel cache each
+        return int(self.target.arch)  # a kernel cache each
 
     def get_current_stream(self, device: int) -> int:
         return 0
@@ -74,7 +76,7 @@ def attention(kind: Callable[..., None], head_dim: int, group: int, batch: int =
     kind(queries, cache, rows, 0.1, torch.empty_like(queries), **options)
 
 
-FLOAT8 = {"kv": torch.float8_e4m3fn, "kv_scales": empty(2, 8, dtype=torch.float32)}
+FLOAT8: dict[str, Any] = {"kv": torch.float8_e4m3fn, "kv_scales": empty(2, 8, dtype=torch.float32)}
 CASES: dict[str, Callable[[], Any]] = {
     "D64 group 1": lambda: attention(decode.decode_attention, 64, 1),
     "D128 group 4": lambda: attention(decode.decode_attention, 128, 4),
@@ -95,25 +97,21 @@ FLOAT8_CASES: dict[str, Callable[[], Any]] = {
 
 def measure(capability: int) -> list[Usage]:
     """Run every launcher as if on a GPU of `capability` with 132 multiprocessors."""
-    compiled: list[Usage] = []
-    case = ""
-
-    def compile_only(kernel: JITFunction, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        launched = run(kernel, *args, grid=grid, warmup=True, **options)
-        usage = Usage(capability, kernel.__name__.strip("_"), case, launched.metadata.num_warps, *resources(launched))
-        if usage not in compiled:
-            compiled.append(usage)
-
     driver.set_active(AbsentGpu(capability))
-    run = JITFunction.run
-    JITFunction.run = compile_only
-    tuning.device_of = lambda place: tuning.Device(132, capability)
-    try:
-        for case, launch in (CASES | (FLOAT8_CASES if capability >= 89 else {})).items():
+    usages: dict[Usage, None] = {}
+    for case, launch in (CASES | (FLOAT8_CASES if capability >= 89 else {})).items():
+
+        def compile_only(kernel: Any, *args: Any, grid: Any, warmup: bool, case: str = case, **options: Any) -> None:
+            compiled = RUN(kernel, *args, grid=grid, warmup=True, **options)
+            name = kernel.__name__.strip("_")
+            usages[Usage(capability, name, case, compiled.metadata.num_warps, *resources(compiled))] = None
+
+        with (
+            mock.patch.object(JITFunction, "run", compile_only),
+            mock.patch.object(tuning, "device_of", return_value=tuning.Device(132, capability)),
+        ):
             launch()
-    finally:
-        JITFunction.run = run
-    return compiled
+    return list(usages)
 
 
 def resources(compiled: triton.compiler.CompiledKernel) -> tuple[int, int, int]:
@@ -122,7 +120,7 @@ def resources(compiled: triton.compiler.CompiledKernel) -> tuple[int, int, int]:
         file.write(compiled.asm["cubin"])
         file.flush()
         told = subprocess.run([CUOBJDUMP, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", told).groups()  # type: ignore[union-attr]
+    [(registers, stack)] = re.findall(r"REG:(\d+) STACK:(\d+)", told)
     return int(registers), int(stack), compiled.metadata.shared
 
 
