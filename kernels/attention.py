@@ -60,7 +60,7 @@ def attend(
     BLOCK_SIZE: tl.constexpr,
     TILE: tl.constexpr,
     WINDOW: tl.constexpr,
-    SOFTCAP: tl.constexpr,
+    CAP: tl.constexpr,
     MASKED: tl.constexpr,
 ):
     """Online softmax over tokens `start .. stop`. Without MASKED the caller vouches that every row sees all of them.
@@ -75,10 +75,10 @@ def attend(
         offsets = block * block_stride + (positions % BLOCK_SIZE) * slot_stride
         key = tl.load(keys + offsets[None, :] + dims[:, None])
         scores = tl.dot(query, key.to(query.dtype), input_precision="ieee") * scale
-        if SOFTCAP is not None:
-            # cap * tanh(score / cap), with the scale's log2(e) taken out and put back.
-            CAP: tl.constexpr = SOFTCAP * 1.4426950408889634
-            scores = CAP * (2 * tl.sigmoid(2 * scores / CAP) - 1)
+        if CAP is not None:
+            # cap * tanh(score / cap), in powers of two like the scores.
+            LIMIT: tl.constexpr = CAP * 1.4426950408889634
+            scores = LIMIT * (2 * tl.sigmoid(2 * scores / LIMIT) - 1)
         if MASKED:
             visible = positions[None, :] <= query_positions[:, None]
             if WINDOW is not None:

@@ -23,9 +23,9 @@ def decode_attention(
     batch: PagedRows,
     scale: float,
     out: Tensor,
+    cap: float | None = None,
     *,
     window: int | None = None,
-    softcap: float | None = None,
     sinks: Tensor | None = None,
     kv_scales: Tensor | None = None,
     launch: DecodeLaunch | None = None,
@@ -38,8 +38,8 @@ def decode_attention(
         batch: B sequences; each token is the last of its context. `first` is not read.
         scale: of the scores, usually D ** -0.5.
         out: `[T, H, D]`, D contiguous. Sequences of length 0 are given zeros.
+        cap: scores are soft-capped by it before they are masked.
         window: how many of the last tokens are seen, the token itself included.
-        softcap: scores are limited to this by tanh.
         sinks: `[H]` float32, a score that takes part in each head's softmax and carries no value.
         kv_scales: `[2, G]` float32 that stored keys and values are to be multiplied with.
         launch: for tests and tuning; None takes the table's.
@@ -77,7 +77,7 @@ def decode_attention(
         GROUP=group,
         ROWS=max(DOT_ROWS, triton.next_power_of_2(group)),
         BLOCK_SIZE=block_size,
-        SOFTCAP=softcap,
+        CAP=cap,
         num_warps=chosen.warps,
         num_stages=chosen.stages,
         **sharing,
@@ -132,7 +132,7 @@ def _decode(
     BLOCK_SIZE: tl.constexpr,
     TILE: tl.constexpr,
     WINDOW: tl.constexpr,
-    SOFTCAP: tl.constexpr,
+    CAP: tl.constexpr,
     SPLITS: tl.constexpr,
     SPLIT_TILES: tl.constexpr,
 ):
@@ -177,7 +177,7 @@ def _decode(
         BLOCK_SIZE,
         TILE,
         WINDOW,
-        SOFTCAP,
+        CAP,
         True,
     )
     result = average(total, weighted) * value_scale

@@ -13,7 +13,7 @@ def silu_mul(gate_up: Tensor) -> Tensor:
     return _launch(gate_up, gelu=False)
 
 
-def gelu_mul(gate_up: Tensor) -> Tensor:
+def gelu_tanh_mul(gate_up: Tensor) -> Tensor:
     """`gelu(gate) * up`, with GELU's tanh approximation, of a packed `[T, 2N]`; returns `[T, N]`."""
     return _launch(gate_up, gelu=True)
 

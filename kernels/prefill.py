@@ -19,9 +19,9 @@ def prefill_attention(
     batch: PagedRows,
     scale: float,
     out: Tensor,
+    cap: float | None = None,
     *,
     window: int | None = None,
-    softcap: float | None = None,
     sinks: Tensor | None = None,
     kv_scales: Tensor | None = None,
     launch: PrefillLaunch | None = None,
@@ -33,7 +33,7 @@ def prefill_attention(
         cache: `[2, blocks, G, block_size, D]` of the same dtype, or float8_e4m3fn; the chunks' own keys and values
             are in it already.
         batch: N chunks, each the end of its context. Chunks without tokens, and padding, cost next to nothing.
-        scale, window, softcap, sinks, kv_scales, launch: as in `decode_attention`.
+        scale, cap, window, sinks, kv_scales, launch: as in `decode_attention`.
         out: `[T, H, D]`, heads contiguous.
     """
     tokens, heads, head_dim = queries.shape
@@ -67,7 +67,7 @@ def prefill_attention(
         BLOCK_SIZE=block_size,
         TILE=chosen.tile,
         WINDOW=window,
-        SOFTCAP=softcap,
+        CAP=cap,
         num_warps=chosen.warps,
         num_stages=chosen.stages,
     )
@@ -118,7 +118,7 @@ def _prefill(
     BLOCK_SIZE: tl.constexpr,
     TILE: tl.constexpr,
     WINDOW: tl.constexpr,
-    SOFTCAP: tl.constexpr,
+    CAP: tl.constexpr,
 ):
     """TOKENS tokens of one chunk, for the query heads of one KV head."""
     # Later parts see more context; starting with them leaves the short ones to fill the end.
@@ -165,16 +165,16 @@ def _prefill(
         inner_from = tl.maximum(inner_from, seen_from)
         state = attend(
             state, query, positions, seen_from, inner_from, keys, values, table, scale, block_stride, slot_stride,
-            HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, SOFTCAP, True,
+            HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, CAP, True,
         )  # fmt: skip
     inner_to = tl.maximum(inner_to, inner_from)
     state = attend(
         state, query, positions, inner_from, inner_to, keys, values, table, scale, block_stride, slot_stride,
-        HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, SOFTCAP, False,
+        HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, CAP, False,
     )  # fmt: skip
     _, total, weighted = attend(
         state, query, positions, inner_to, seen_to, keys, values, table, scale, block_stride, slot_stride,
-        HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, SOFTCAP, True,
+        HEAD_DIM, BLOCK_SIZE, TILE, WINDOW, CAP, True,
     )  # fmt: skip
     result = average(total, weighted) * value_scale
     tl.store(out + token_rows[:, None] * out_stride + in_token, result.to(out.dtype.element_ty), mask=real[:, None])

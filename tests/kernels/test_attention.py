@@ -54,7 +54,7 @@ def paged(lengths: list[int], counts: list[int], kv_heads: int, dim: int, dtype:
 
 class Options(TypedDict, total=False):
     window: int
-    softcap: float
+    cap: float
     sinks: Tensor
 
 
@@ -64,8 +64,8 @@ def expected(query: Tensor, context: Tensor, **options: Unpack[Options]) -> Tens
     keys_values = context[max(0, len(context) - options.get("window", len(context))) :].double()
     keys, values = keys_values.repeat_interleave(heads // context.shape[2], dim=2).unbind(1)
     scores = torch.einsum("hd,lhd->hl", query.double(), keys) * SCALE
-    if "softcap" in options:
-        scores = options["softcap"] * torch.tanh(scores / options["softcap"])
+    if "cap" in options:
+        scores = options["cap"] * torch.tanh(scores / options["cap"])
     if "sinks" in options:
         scores = torch.cat([scores, options["sinks"].double()[:, None]], dim=1)
         values = torch.cat([values, torch.zeros(1, *values.shape[1:], dtype=torch.float64)])
@@ -111,8 +111,8 @@ def test_decode_for_every_group(group: int) -> None:
 
 
 @pytest.mark.parametrize("launch", [WHOLE, SPLIT], ids=["whole", "split"])
-@pytest.mark.parametrize("options", [{"window": 5}, {"window": 40}, {"softcap": 0.5}], ids=str)
-def test_decode_with_windows_and_softcap(launch: DecodeLaunch, options: Options) -> None:
+@pytest.mark.parametrize("options", [{"window": 5}, {"window": 40}, {"cap": 0.5}], ids=str)
+def test_decode_with_windows_and_cap(launch: DecodeLaunch, options: Options) -> None:
     check_decode(paged(LENGTHS, [], 1, 16), 2, launch, **options)
 
 
@@ -134,7 +134,7 @@ def test_prefill_for_every_group(group: int) -> None:
 CHUNKS = [1, 15, 16, 7, 31, 0, 1, 0, 40]  # of LENGTHS: whole prompts, the ends of longer ones, nothing
 
 
-@pytest.mark.parametrize("options", [{}, {"window": 5}, {"window": 20}, {"window": 70}, {"softcap": 0.5}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"window": 5}, {"window": 20}, {"window": 70}, {"cap": 0.5}], ids=str)
 def test_prefill_of_prompts_ends_and_nothing_in_one_call(options: Options) -> None:
     check_prefill(paged(LENGTHS, CHUNKS, 1, 16), 3, **options)
 

@@ -1,10 +1,10 @@
 """The kernels between the matrix products of a layer, against the reference."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kernels import mlp, norm, reference, rope
@@ -31,19 +31,18 @@ def test_rms_norm_and_residual(dtype: torch.dtype, size: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # of a far negative gate, in NumPy
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", ["silu_mul", "gelu_mul"])
-def test_gated_activations(name: str, dtype: torch.dtype) -> None:
+def test_gated_activations(dtype: torch.dtype) -> None:
     packed = (4 * torch.randn(3, 2 * 1030)).to(dtype)
-    kernel: Callable[[Tensor], Tensor] = getattr(mlp, name)
-    wanted: Callable[[Tensor], Tensor] = getattr(reference, name)
-    close(kernel(packed), wanted(packed))
+    gate, up = packed.float().chunk(2, dim=-1)
+    close(mlp.silu_mul(packed), (F.silu(gate) * up).to(dtype))
+    close(mlp.gelu_tanh_mul(packed), (F.gelu(gate, approximate="tanh") * up).to(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("normed", [False, True])
 @pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(1, 1, 16), (9, 3, 64), (4, 2, 128), (16, 1, 256)])
 def test_rope_and_kv_write(heads: int, kv_heads: int, dim: int, normed: bool, dtype: torch.dtype) -> None:
-    """Only the given slots of the cache change."""
+    """Neither the projection nor other slots of the cache change."""
     torch.manual_seed(dim)
     tokens = 3
     qkv = torch.randn(tokens, heads + 2 * kv_heads, dim).to(dtype)
@@ -53,10 +52,24 @@ def test_rope_and_kv_write(heads: int, kv_heads: int, dim: int, normed: bool, dt
     slots = torch.tensor([SIZE + 3, 2 * SIZE, 3 * SIZE - 1])
     wanted_cache = torch.full((2, 4, kv_heads, SIZE, dim), math.nan).to(dtype)
     cache = wanted_cache.clone()
-    got = rope.rope_and_write_kv(qkv.clone(), cos, sin, cache, slots, norms)
+    before = qkv.clone()
+    got = rope.rope_and_write_kv(qkv, cos, sin, cache, slots, norms)
+    assert torch.equal(qkv, before)
     close(got, reference.rope_and_write_kv(qkv, cos, sin, wanted_cache, slots, norms))
     assert torch.equal(cache.isnan(), wanted_cache.isnan())
     close(cache.nan_to_num(), wanted_cache.nan_to_num())
+
+
+def test_rope_of_a_part_of_each_head() -> None:
+    """Rotates the first 12 of 32 numbers; the rest stays."""
+    qkv = torch.randn(2, 3, 32)
+    angles = torch.randn(2, 1, 6)
+    cache = torch.zeros(2, 2, 1, SIZE, 32)
+    got = rope.rope_and_write_kv(qkv, angles.cos(), angles.sin(), cache, torch.tensor([SIZE, SIZE + 1]))
+    keys = cache[0, 1, 0, :2]
+    for rotated, original in ((got[:, 0], qkv[:, 0]), (keys, qkv[:, 1])):
+        turned = reference.rope(original[:, None, :12].clone(), angles.cos(), angles.sin())[:, 0]
+        close(rotated, torch.cat([turned, original[:, 12:]], dim=1))
 
 
 def test_kv_write_in_float8_is_scaled_and_saturates() -> None:
