@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels import tuning
+from kernels import ragged, tuning
 from kernels.attention import LOG2_E, PagedRows, attend, average, check_shapes, no_context
 from kernels.tuning import PrefillLaunch
 
@@ -43,7 +43,7 @@ def prefill_attention(
     check_shapes(queries, cache, chosen.tile)
     tokens_per_program = chosen.rows // group
     chunks = len(batch.rows)
-    _prefill[(tokens // tokens_per_program + chunks, kv_heads)](
+    _prefill[(ragged.programs_for(tokens, chunks, tokens_per_program), kv_heads)](
         queries,
         cache[0],
         cache[1],
@@ -71,24 +71,6 @@ def prefill_attention(
         num_warps=chosen.warps,
         num_stages=chosen.stages,
     )
-
-
-@triton.jit
-def _find_chunk(first, chunks, program, TOKENS: tl.constexpr):
-    """The chunk that `program` works on, and which part of it.
-
-    A chunk starts at program (tokens before it) // TOKENS + its number. That leaves each chunk at least the programs
-    its tokens need, and needs no table from the host.
-    """
-    begin = tl.load(first)
-    low, high = 0, chunks - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if (tl.load(first + middle) - begin) // TOKENS + middle <= program:
-            low = middle
-        else:
-            high = middle - 1
-    return low, program - ((tl.load(first + low) - begin) // TOKENS + low)
 
 
 @triton.jit(do_not_specialize=["chunks"])
@@ -122,7 +104,7 @@ def _prefill(
 ):
     """TOKENS tokens of one chunk, for the query heads of one KV head."""
     # Later parts see more context; starting with them leaves the short ones to fill the end.
-    chunk, part = _find_chunk(first, chunks, tl.num_programs(0) - 1 - tl.program_id(0), TOKENS)
+    chunk, part = ragged.find(first, chunks, tl.num_programs(0) - 1 - tl.program_id(0), TOKENS)
     kv_head = tl.program_id(1)
     begin, length = tl.load(first + chunk), tl.load(lengths + chunk)
     count = tl.load(first + chunk + 1) - begin

@@ -77,6 +77,30 @@ def prefill(device: Device, tokens: int, group: int, head_dim: int) -> PrefillLa
     return PrefillLaunch(**rule)
 
 
+@dataclass(frozen=True, slots=True)
+class LinearLaunch:
+    """A program multiplies `rows` tokens with `columns` outputs, `depth` inputs at a time."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+
+@functools.cache
+def linear(device: Device, tokens: int, size_out: int) -> LinearLaunch:
+    """For weights of 8 bits."""
+    return LinearLaunch(**choose("linear", capability=device.capability, tokens=tokens, out=size_out))
+
+
+@functools.cache
+def experts(device: Device, pairs: int, count: int) -> LinearLaunch:
+    """For `count` experts that share so many pairs of token and expert."""
+    rule = choose("experts", capability=device.capability, pairs=pairs, mean=triton.cdiv(pairs, count))
+    return LinearLaunch(**rule)
+
+
 def choose(kernel: str, **facts: int) -> dict[str, int]:
     """What the first rule that holds for `facts` says."""
     for rule in TABLE[kernel]:

@@ -131,3 +131,17 @@ def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None
     assert abs(float(noise.var()) - 1 / 12) < 0.001
     correlations = torch.corrcoef(noise) - torch.eye(64)
     assert float(correlations.abs().max()) < 5 / math.sqrt(count)
+
+
+def test_hashed_uniform_is_never_1() -> None:
+    """1 would make a token's noise infinite and draw it whatever its score. This row holds the largest hash."""
+    noise = reference.hashed_uniform(torch.tensor([0]), torch.tensor([33]), 13_513)
+    assert 0.9999 < float(noise[0, -1]) < 1
+
+
+def test_scores_that_tie_with_the_least_one_kept_are_kept() -> None:
+    draws = 500
+    logits = torch.tensor([0.0, 1.0, 2.0, 1.0]).expand(draws, 4)
+    parameters = rows(draws, top_k=2)
+    parameters.seed.copy_(torch.arange(draws))
+    assert set(reference.sample(logits, parameters).tolist()) == {1, 2, 3}
