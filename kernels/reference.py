@@ -271,11 +271,13 @@ def _keep_top(scores: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
     """
     ordered = scores.sort(dim=-1, descending=True).values
     limit = torch.where(top_k > 0, top_k, ordered.shape[-1]).clamp_max(ordered.shape[-1])
-    ordered = ordered.masked_fill(ordered < _at_rank(ordered, limit), NEVER)
+    least = _at_rank(ordered, limit)
+    ordered = ordered.masked_fill(ordered < least, NEVER)
     probabilities = ordered.softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
     kept = (before < top_p[:, None]).sum(dim=-1).clamp_min(1)
-    return scores.masked_fill(scores < _at_rank(ordered, kept), NEVER)
+    least = torch.maximum(least, _at_rank(ordered, kept))
+    return scores.masked_fill(scores < least, NEVER)
 
 
 def _at_rank(ordered: Tensor, rank: Tensor) -> Tensor:
@@ -306,3 +308,8 @@ def logprobs(logits: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor
     every = logits.float().log_softmax(dim=-1)
     top = every.topk(count, dim=-1)
     return every.gather(-1, tokens[:, None])[:, 0], top.indices, top.values
+
+
+def quantized_linear(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """`x @ (weight * scales).T`: `x [T, in]`, `weight [out, in]` int8 or float8_e4m3fn, `scales [out]` float32."""
+    return (F.linear(x.float(), weight.float()) * scales).to(x.dtype)

@@ -29,7 +29,7 @@ def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
     """
     count, vocabulary = logits.shape
     tokens = torch.empty(count, dtype=torch.int64, device=logits.device)
-    parameters = (None,) * 5
+    parameters: tuple[Tensor | None, ...] = (None,) * 5
     if rows is not None:
         parameters = (rows.temperature, rows.top_k, rows.top_p, rows.seed, rows.position)
     _sample[(count,)](logits, tokens, *parameters, vocabulary, logits.stride(0), TILE=TILE, num_warps=WARPS)
@@ -73,16 +73,13 @@ def _best(row, vocabulary, below, after, TILE: tl.constexpr):
 def _key(logits):
     """Floats as unsigned integers of the same order."""
     bits = logits.to(tl.uint32, bitcast=True)
-    return tl.where(bits >> 31 == 1, ~bits, bits | 0x80000000)
+    return tl.where(bits >> 31 == 1, bits ^ 0xFFFFFFFF, bits | 0x80000000)
 
 
 @triton.jit
 def _weigh(keys, logits, floor, best, temperature, BY_PROBABILITY: tl.constexpr):
     """What each logit counts for: 1, or its share of the greatest one's probability; nothing below `floor`."""
-    if BY_PROBABILITY:
-        weights = tl.exp((logits - best) / temperature)
-    else:
-        weights = tl.full(logits.shape, 1.0, tl.float32)
+    weights = tl.exp((logits - best) / temperature) if BY_PROBABILITY else tl.full(logits.shape, 1.0, tl.float32)
     return tl.where(keys >= floor, weights, 0.0)
 
 
