@@ -130,13 +130,14 @@ def _build_inputs(
     begin, end = tl.load(first + chunk), tl.load(first + chunk + 1)
     start = tl.load(computed + row, mask=real, other=0)
     last_token = tl.load(last_tokens + row, mask=real, other=0)
-    tl.store(lengths + chunk, tl.where(real, start + end - begin, 0))
+    length = tl.where(real, start + end - begin, 0)
+    tl.store(lengths + chunk, length)
     tl.store(sampled + chunk, tl.maximum(end - 1, 0).to(tl.int64))
     tl.store(row_temperatures + chunk, tl.load(temperatures + row, mask=real, other=0.0))
     tl.store(row_top_ks + chunk, tl.load(top_ks + row, mask=real, other=0))
     tl.store(row_top_ps + chunk, tl.load(top_ps + row, mask=real, other=1.0))
     tl.store(row_seeds + chunk, tl.load(seeds + row, mask=real, other=0))
-    tl.store(row_positions + chunk, tl.maximum(start + end - begin - 1, 0).to(tl.int64))
+    tl.store(row_positions + chunk, tl.maximum(length - 1, 0).to(tl.int64))
     for done in range(begin, end, TILE):
         places = done + tl.arange(0, TILE)
         inside = places < end
