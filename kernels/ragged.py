@@ -17,7 +17,7 @@ def find(first, lists, program, PART: tl.constexpr):
     a program for which nothing is left gets a part past its list's end.
     """
     begin = tl.load(first)
-    low, high = 0, lists - 1
+    low, high = program * 0, lists - 1
     while low < high:
         middle = (low + high + 1) // 2
         if (tl.load(first + middle) - begin) // PART + middle <= program:
