@@ -265,16 +265,24 @@ def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
 
 
 def _keep_top(scores: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
-    """Set scores outside the k likeliest, and outside the smallest set with probability top_p of those, to -inf."""
-    vocabulary = scores.shape[-1]
-    ordered, ids = scores.sort(dim=-1, descending=True)
-    rank = torch.arange(vocabulary)
-    limit = torch.where(top_k > 0, top_k, vocabulary)
-    ordered = ordered.masked_fill(rank >= limit[:, None], NEVER)
+    """Set scores outside the k likeliest, and outside the smallest set with probability top_p of those, to -inf.
+
+    Scores that tie with the least one kept are kept too, so that what is drawn depends on no order of sorting.
+    """
+    ordered = scores.sort(dim=-1, descending=True).values
+    limit = torch.where(top_k > 0, top_k, ordered.shape[-1]).clamp_max(ordered.shape[-1])
+    least = _at_rank(ordered, limit)
+    ordered = ordered.masked_fill(ordered < least, NEVER)
     probabilities = ordered.softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
-    ordered = ordered.masked_fill((before >= top_p[:, None]) & (rank > 0), NEVER)
-    return torch.empty_like(scores).scatter_(-1, ids, ordered)
+    kept = (before < top_p[:, None]).sum(dim=-1).clamp_min(1)
+    least = torch.maximum(least, _at_rank(ordered, kept))
+    return scores.masked_fill(scores < least, NEVER)
+
+
+def _at_rank(ordered: Tensor, rank: Tensor) -> Tensor:
+    """The score of each row at `rank` (from 1) in descending order, `[S, 1]`."""
+    return ordered.gather(-1, rank[:, None] - 1)
 
 
 def hashed_uniform(seed: Tensor, position: Tensor, count: int) -> Tensor:
@@ -282,7 +290,7 @@ def hashed_uniform(seed: Tensor, position: Tensor, count: int) -> Tensor:
     low, high = seed & 0xFFFFFFFF, seed >> 32
     row = _mix(_mix(low ^ _mix(high + 0x9E3779B9)) ^ (position * 0x85EBCA6B & 0xFFFFFFFF))
     bits = _mix(row[:, None] ^ _mix(torch.arange(1, count + 1)))
-    return ((bits >> 8).float() + 0.5) * 2.0**-24
+    return ((bits >> 9).float() + 0.5) * 2.0**-23  # float32 would round 24 bits and a half up to 1
 
 
 def _mix(value: Tensor) -> Tensor:
@@ -290,3 +298,18 @@ def _mix(value: Tensor) -> Tensor:
     value = (value ^ (value >> 16)) * 0x85EBCA6B & 0xFFFFFFFF
     value = (value ^ (value >> 13)) * 0xC2B2AE35 & 0xFFFFFFFF
     return value ^ (value >> 16)
+
+
+def logprobs(logits: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Log probabilities of `tokens [S]` and of the `count` likeliest, from `logits [S, V]`.
+
+    Returns them as float32 `[S]`; the likeliest ids, int64 `[S, count]`; and theirs, float32 `[S, count]`, descending.
+    """
+    every = logits.float().log_softmax(dim=-1)
+    top = every.topk(count, dim=-1)
+    return every.gather(-1, tokens[:, None])[:, 0], top.indices, top.values
+
+
+def quantized_linear(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """`x @ (weight * scales).T`: `x [T, in]`, `weight [out, in]` int8 or float8_e4m3fn, `scales [out]` float32."""
+    return (F.linear(x.float(), weight.float()) * scales).to(x.dtype)

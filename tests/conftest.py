@@ -44,3 +44,13 @@ def log_in() -> LogIn:
         return client
 
     return client_of
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables that tests recorded, wherever they ran."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, text in report.user_properties:
+                if name == "table":
+                    terminalreporter.section(report.nodeid)
+                    terminalreporter.write_line(str(text))

@@ -131,3 +131,25 @@ def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None
     assert abs(float(noise.var()) - 1 / 12) < 0.001
     correlations = torch.corrcoef(noise) - torch.eye(64)
     assert float(correlations.abs().max()) < 5 / math.sqrt(count)
+
+
+def test_hashed_uniform_is_never_1() -> None:
+    """1 would make a token's noise infinite and draw it whatever its score. This row holds the largest hash."""
+    noise = reference.hashed_uniform(torch.tensor([0]), torch.tensor([33]), 13_513)
+    assert 0.9999 < float(noise[0, -1]) < 1
+
+
+def test_scores_that_tie_with_the_least_one_kept_are_kept() -> None:
+    draws = 500
+    logits = torch.tensor([0.0, 1.0, 2.0, 1.0]).expand(draws, 4)
+    parameters = rows(draws, top_k=2)
+    parameters.seed.copy_(torch.arange(draws))
+    assert set(reference.sample(logits, parameters).tolist()) == {1, 2, 3}
+
+
+def test_top_k_holds_when_the_kept_probabilities_do_not_add_up_to_1() -> None:
+    """In float32 they rarely do, and a top_p of 1 must not bring the others back."""
+    torch.manual_seed(0)
+    logits = torch.randn(200, 1000)
+    drawn = reference.sample(logits, rows(200, top_k=20))
+    assert int((logits > logits.gather(1, drawn[:, None])).sum(dim=1).max()) < 20
