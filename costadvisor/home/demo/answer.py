@@ -15,6 +15,7 @@ from costadvisor.decisions.selectors import decision_evaluate, recommendation_st
 from costadvisor.decisions.services.decisions import decision_option_add, decision_option_remove
 from costadvisor.decisions.services.recommendations import recommendation_issue
 from costadvisor.home.demo.example import CASE, Example, option_written
+from costadvisor.home.demo.measurement import Measurement
 from costadvisor.reports.services import document_print
 
 THIS_MACHINE = CASE.with_name("this_machine.json")
@@ -22,43 +23,48 @@ THIS_MACHINE = CASE.with_name("this_machine.json")
 
 @dataclass(frozen=True)
 class Decided:
-    """`option_id` of this machine in the version's case; None where `left_out` says why it is no option."""
+    """`option_id` of this machine in the version's case; None where `left_out` says why it is no option. Without
+    `record` nothing was measured."""
 
     recommendation: Recommendation
-    record: CalibrationRecord
+    record: CalibrationRecord | None
     option_id: str | None
     left_out: str
 
 
-def decide(example: Example, record: CalibrationRecord) -> Decided:
-    """Puts this machine among the options by its newest record, and issues a version. Raises Refusal where that cannot
-    be; a record that states nothing to price is no reason for one."""
-    decision, left_out = example.decision, ""
+def decide(example: Example, measurement: Measurement) -> Decided:
+    """Puts this machine among the options by what was measured, and issues a version. Raises Refusal where that cannot
+    be; that there is nothing to price is no reason for one."""
+    decision, record, left_out = example.decision, measurement.record, measurement.without
     machine: dict[str, Any] = json.loads(THIS_MACHINE.read_text(encoding="utf-8"))
     earlier = _option_of(decision, machine)
     if earlier is not None:
         decision = decision_option_remove(decision=decision, actor=example.user, option_id=earlier)
-    machine["capacity"] = {"record": f"{STORED}{record.sha256}"}
-    try:
-        decision = decision_option_add(decision=decision, actor=example.user, written=option_written(machine))
-    except Refusal as refusal:
-        if not (refusal.field or "").endswith("/capacity/record"):
-            raise
-        left_out = str(refusal)
+    if record is not None:
+        machine["capacity"] = {"record": f"{STORED}{record.sha256}"}
+        try:
+            decision = decision_option_add(decision=decision, actor=example.user, written=option_written(machine))
+        except Refusal as refusal:
+            if not (refusal.field or "").endswith("/capacity/record"):
+                raise
+            left_out = str(refusal)
     recommendation = _version(example, decision)
     return Decided(recommendation, record, _option_of(decision, machine), left_out)
 
 
 def files_write(decided: Decided, folder: Path) -> list[Path]:
-    """The document, case, evaluation and record, byte for byte as they are stored."""
+    """The document, case, evaluation and, if there is one, the record, byte for byte as they are stored. What an
+    earlier run wrote there goes."""
     recommendation = decided.recommendation
     contents = {
         "recommendation.pdf": bytes(document_print(recommendation=recommendation).content),
         "evaluation.json": recommendation.evaluation_json.encode(),
         "case.json": recommendation.case_json.encode(),
-        "calibration.json": decided.record.canonical_json.encode(),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "calibration.json").unlink(missing_ok=True)
+    if decided.record is not None:
+        contents["calibration.json"] = decided.record.canonical_json.encode()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return [folder / name for name in contents]

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.utils import timezone
 
@@ -21,8 +22,12 @@ LOOK_EVERY_S = 1.0  # seldom: what is measured is this very machine
 Show = Callable[[CalibrationJob], None]
 
 
-class MeasurementError(RuntimeError):
-    """The calibration ended without a measurement; `str()` is one line."""
+@dataclass(frozen=True)
+class Measurement:
+    """What the calibration brought; where `record` is None, `without` says why."""
+
+    record: CalibrationRecord | None
+    without: str = ""
 
 
 def check_model() -> None:
@@ -34,11 +39,10 @@ def check_model() -> None:
         )
 
 
-def measure(example: Example, *, worker: Child, show: Show) -> CalibrationRecord:
+def measure(example: Example, *, worker: Child, show: Show) -> Measurement:
     """Orders the calibration and follows it to its end; `show` gets the job every second.
 
-    Raises MeasurementError for one without a record to go by, and ChildEndedError if the worker ended before it.
-    Whatever ends the following, the job does not go on without it.
+    Raises ChildEndedError if the worker ended before it. Whatever ends this, the job does not go on without it.
     """
     spec = JobSpec(model_name=MODEL, device=Device.CPU, tier=Tier.QUICK, max_minutes=MOST_MINUTES)
     job = job_create(organization=example.organization, actor=example.user, workload=example.workload, spec=spec)
@@ -51,8 +55,8 @@ def measure(example: Example, *, worker: Child, show: Show) -> CalibrationRecord
         raise
     record = record_list(organization=example.organization).filter(job=job).first()
     if record is None or not _has_result(job):
-        raise MeasurementError(f"The calibration has no result. {_ending(job)}")
-    return record
+        return Measurement(None, f"The calibration has no result. {_ending(job)}")
+    return Measurement(record)
 
 
 def _has_result(job: CalibrationJob) -> bool:

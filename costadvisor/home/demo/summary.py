@@ -16,7 +16,12 @@ def summary(decided: Decided) -> str:
 
 
 def _calibration(decided: Decided) -> Iterator[str]:
-    record, job = decided.record, decided.record.job
+    record = decided.record
+    if record is None:
+        yield decided.left_out
+        yield "So this machine is no option above."
+        return
+    job = record.job
     grade = record.content.grade
     yield f"Calibration {job.pk if job else ''}: {record.model_name} on {record.hardware}"
     yield f"  worker            {job.worker_id if job else ''}"

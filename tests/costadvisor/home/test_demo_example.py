@@ -9,7 +9,6 @@ import pytest
 from pypdf import PdfReader
 
 from costadvisor.accounts.models import Organization, User
-from costadvisor.calibration.models import CalibrationRecord
 from costadvisor.calibration.services.records import record_import
 from costadvisor.decisions.advise import advise
 from costadvisor.decisions.models import Decision, Recommendation
@@ -17,6 +16,7 @@ from costadvisor.decisions.selectors import decision_evaluate
 from costadvisor.decisions.services.decisions import decision_option_remove
 from costadvisor.home.demo.answer import decide, files_write
 from costadvisor.home.demo.example import CASE, Example, example_load
+from costadvisor.home.demo.measurement import Measurement
 from costadvisor.home.demo.summary import summary
 from costadvisor.reports.models import Document
 from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
@@ -29,11 +29,12 @@ def example(db: None) -> Example:
     return example_load(str)
 
 
-def stored(example: Example, **changes: Any) -> CalibrationRecord:
+def stored(example: Example, **changes: Any) -> Measurement:
     content = json.dumps(demo_record(**changes)).encode()
-    return record_import(
+    record = record_import(
         organization=example.organization, actor=example.user, file_name="record.json", content=content
     )
+    return Measurement(record)
 
 
 def test_the_example_is_made_of_the_bill_the_trace_and_the_case(example: Example) -> None:
@@ -98,7 +99,7 @@ def test_the_summary_and_the_files_say_what_is_stored(example: Example, tmp_path
     assert [file.name for file in files] == ["recommendation.pdf", "evaluation.json", "case.json", "calibration.json"]
     pdf, *texts = (file.read_bytes() for file in files)
     issued = Recommendation.objects.get()
-    kept = (issued.evaluation_json, issued.case_json, decided.record.canonical_json)
+    kept = (issued.evaluation_json, issued.case_json, decided.record.canonical_json if decided.record else "")
     assert [text.decode() for text in texts] == list(kept)
     assert pdf == bytes(Document.objects.get().content)
     pages = [" ".join(page.extract_text().split()) for page in PdfReader(BytesIO(pdf)).pages]
@@ -137,3 +138,18 @@ def test_without_any_evidence_this_machine_is_left_out_and_the_demo_goes_on(exam
     told = summary(decided)
     assert f"This states no rate (no evidence: {reason}); calibrate again." in told
     assert "So this machine is no option above." in told
+
+
+def test_a_calibration_that_failed_leaves_this_machine_out_and_no_older_record_behind(
+    example: Example, tmp_path: Path
+) -> None:
+    files_write(decide(example, stored(example)), tmp_path)
+    decided = decide(example_load(str), Measurement(None, "The calibration has no result. It was cancelled."))
+    assert [row.id for row in decided.recommendation.evaluation.options] == ["today", "alibaba", "h100", "l40s"]
+    assert summary(decided).endswith("It was cancelled.\nSo this machine is no option above.")
+    assert [file.name for file in files_write(decided, tmp_path)] == [
+        "recommendation.pdf",
+        "evaluation.json",
+        "case.json",
+    ]
+    assert not (tmp_path / "calibration.json").exists()

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from costadvisor.common.refusal import Refusal
 from costadvisor.home.demo.answer import Decided, decide, files_write
 from costadvisor.home.demo.example import example_load
-from costadvisor.home.demo.measurement import MODEL, MOST_MINUTES, MeasurementError, check_model, measure
+from costadvisor.home.demo.measurement import MODEL, MOST_MINUTES, check_model, measure
 from costadvisor.home.demo.summary import summary
 from costadvisor.home.demo.terminal import bar, lines
 from costadvisor.home.processes import WORKER, Child, ChildEndedError, interrupted_by_signals, running
@@ -22,7 +22,7 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 
 class Command(BaseCommand):
-    """Exits 0 with an answer, 2 where something is missing, 1 if the calibration or its worker failed, 130 on Ctrl-C.
+    """Exits 0 with an answer, 2 where something is missing, 1 if the worker failed, 130 on Ctrl-C.
 
     The example lives in the installation's own database, where `make run` shows it, as the organization Demo.
     """
@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 files = files_write(decided, _folder())
         except (PdfUnavailableError, Refusal) as error:
             self._end(str(error), REFUSED)
-        except (MeasurementError, ChildEndedError) as error:
+        except ChildEndedError as error:
             self._end(str(error), FAILED)
         except KeyboardInterrupt:
             self._end("Interrupted. No worker is left, and a calibration that ran is cancelled.", INTERRUPTED)
@@ -52,9 +52,9 @@ class Command(BaseCommand):
             running(Child("The worker", WORKER, log=_folder() / "worker.log")) as worker,
             bar() if self.stdout.isatty() else lines(self.stdout.write) as show,
         ):
-            record = measure(example, worker=worker, show=show)
+            measurement = measure(example, worker=worker, show=show)
         self._tell("Recommendation: deciding and printing.")
-        return decide(example, record)
+        return decide(example, measurement)
 
     def _tell(self, line: str) -> None:
         self.stdout.write(f"==> {line}")
