@@ -106,11 +106,6 @@ class Record(Part):
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @property
-    def plan_requests_per_s(self) -> float | None:
-        """λ_plan, the rate to plan a replica with: the lower end of λ*'s interval."""
-        return None if self.derived.max_rate is None else self.derived.max_rate.low
-
-    @property
     def grade(self) -> Grade:
         """Derived, never stored: how far the stated rate can be trusted."""
         if self.derived.max_rate is None:

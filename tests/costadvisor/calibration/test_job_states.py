@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from costadvisor.accounts.models import User
-from costadvisor.audit.selectors import event_list
+from costadvisor.audit.models import Event
 from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, FailureCode, JobState
 from costadvisor.calibration.progress import STARTING
 from costadvisor.calibration.services.jobs import job_cancel, job_enqueue
@@ -197,7 +197,7 @@ def test_a_running_job_is_cancelled_by_its_worker(lease: Lease, alice: User, mak
 
 def test_what_was_done_is_on_the_trail(lease: Lease, make_record: MakeRecord) -> None:
     job_succeed(lease=lease, record=make_record(), now=NOW)
-    actions = [event.action for event in event_list(organization_id=lease.job.organization_id)][:4]
+    actions = [event.action for event in Event.objects.filter(organization_id=lease.job.organization_id)[:4]]
     assert actions == [
         "calibration_job_succeeded",
         "calibration_record_create",
@@ -207,7 +207,7 @@ def test_what_was_done_is_on_the_trail(lease: Lease, make_record: MakeRecord) ->
 
 
 def newest_event(job: CalibrationJob) -> tuple[str, dict[str, Any]]:
-    event = event_list(organization_id=job.organization_id)[0]
+    event = Event.objects.filter(organization_id=job.organization_id)[0]
     return event.action, event.details
 
 

@@ -81,7 +81,7 @@ def test_a_known_server_is_found_and_verified(limits: SchedulerConfig, truth: St
     assert rate is not None
     assert record.derived.saturation is not None
     assert 0.2 < rate.requests_per_s / record.derived.saturation.requests_per_s < 0.95
-    assert record.plan_requests_per_s == rate.low < rate.requests_per_s < rate.high
+    assert rate.low < rate.requests_per_s < rate.high
     check = record.derived.verification
     assert check is not None
     assert check.agrees
@@ -151,7 +151,6 @@ def test_no_rate_where_a_lone_request_misses(limits: SchedulerConfig, truth: Ste
     assert derived.alone_tpot_p95_ms > 15
     assert derived.saturation is not None, "what was measured is still there"
     assert derived.verification is not None, "and the model was still put to the test"
-    assert record.plan_requests_per_s is None
 
 
 def test_no_rate_from_a_model_that_does_not_hold(limits: SchedulerConfig, truth: StepModel) -> None:
