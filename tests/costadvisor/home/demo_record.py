@@ -20,7 +20,8 @@ def demo_record(*, no_rate_because: str | None = None, **changes: Any) -> dict[s
     own = {
         "model": RECORD["model"] | {"name": "SmolLM2-135M-Instruct"},
         "slo": RECORD["slo"] | SLO,
-        "workload": RECORD["workload"] | {"mean_input_tokens": 1155.0, "mean_output_tokens": 211.0, "burstiness": 0.86},
+        "workload": RECORD["workload"]
+        | {"mean_input_tokens": 1154.69, "mean_output_tokens": 211.11, "burstiness": 0.86},
         "derived": RECORD["derived"] | derived,
     }
     return RECORD | own | changes
