@@ -48,17 +48,26 @@ class ApiMonth:
 
 @dataclass(frozen=True)
 class FleetMonth:
-    """USD of a month on own replicas."""
+    """USD of a month on own replicas. `amortization` is for display and break-even; cash is paid when it is bought."""
 
     rent: Any
     cold_starts: Any
+    amortization: Any
+    power: Any
+    colocation: Any
     overhead: Any
     people: Any
     tools: Any
 
     @property
+    def gpus(self) -> Any:
+        """What the replicas cost, with overhead."""
+        standing = self.amortization + self.power + self.colocation
+        return self.rent + self.cold_starts + standing + self.overhead
+
+    @property
     def total(self) -> Any:
-        return self.rent + self.cold_starts + self.overhead + self.people + self.tools
+        return self.gpus + self.people + self.tools
 
 
 def require_plausible(option_id: str, usd: Decimal | float) -> None:
@@ -103,26 +112,42 @@ def api_month(case: Case, option: ApiOption, values: Values) -> ApiMonth:
 
 
 def fleet_month(option: SelfHostOption, values: Values, replica_hours: Any, cold_start_hours: Any) -> FleetMonth:
-    """Replica-hours times the hourly price, idle hours paid; people and tools beside. Setup is not a month's cost."""
+    """Replica-hours times what an hour costs, idle hours paid; people and tools beside. Setup is not a month's cost.
+
+    Owned replicas are paid around the clock: so many replica-hours are so many whole months of a replica.
+    """
     path = f"/options/{option.id}"
-    usd_per_hour = values(f"{path}/hardware/usd_per_hour")
-    rent, cold_starts = replica_hours * usd_per_hour, cold_start_hours * usd_per_hour
+    hourly = usd_per_hour(option, values)
+    rent, cold_starts = replica_hours * hourly, cold_start_hours * hourly
+    replicas = replica_hours / values("/hours_per_month")
+    written_off = values(f"{path}/hardware/purchase_usd") * (1 - values(f"{path}/hardware/residual_share"))
+    amortization = replicas * written_off / option.hardware.useful_life_months
+    power = replica_hours * values(f"{path}/hardware/power_kw") * values(f"{path}/hardware/pue")
+    power = power * values(f"{path}/hardware/usd_per_kwh")
+    colocation = replicas * values(f"{path}/hardware/colocation_usd_per_month")
+    gpus = rent + cold_starts + amortization + power + colocation
     return FleetMonth(
         rent=rent,
         cold_starts=cold_starts,
-        overhead=(rent + cold_starts) * values(f"{path}/operations/overhead_share"),
+        amortization=amortization,
+        power=power,
+        colocation=colocation,
+        overhead=gpus * values(f"{path}/operations/overhead_share"),
         people=values(f"{path}/operations/fte") * values(f"{path}/operations/usd_per_fte_year") / MONTHS_PER_YEAR,
         tools=values(f"{path}/operations/usd_per_month"),
     )
 
 
+def usd_per_hour(option: SelfHostOption, values: Values) -> Any:
+    """Of a replica: its rent, or the running cost of an owned one beside power and colocation."""
+    return values(f"/options/{option.id}/hardware/usd_per_hour")
+
+
 def week_hours(case: Case, option: SelfHostOption, week: Week) -> tuple[Decimal, Decimal]:
     """Replica-hours of a month of this week, and the hours paid while replicas start."""
-    weeks = case.hours_per_month / WEEK_HOURS
-    if option.scaling.policy == "fixed":
-        return int(week.replicas[0]) * case.hours_per_month, Decimal(0)
+    hours = week.replica_hours * case.hours_per_month / WEEK_HOURS
     start_hours = option.scaling.cold_start_s / SECONDS_PER_HOUR
-    return int(week.replicas.sum()) * weeks, week.steps_up * weeks * start_hours
+    return hours, week.starts * case.hours_per_month / WEEK_HOURS * start_hours
 
 
 def _bands(case: Case, option: ApiOption, values: Values) -> Sequence[Band]:

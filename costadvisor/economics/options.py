@@ -192,7 +192,3 @@ class ProvisionedOption(Choice):
 Option = Annotated[
     ApiOption | SelfHostOption | HybridOption | RoutedOption | ProvisionedOption, Field(discriminator="kind")
 ]
-
-
-# The kinds that this version can cost.
-CostedOption = ApiOption | SelfHostOption

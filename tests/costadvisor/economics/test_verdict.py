@@ -28,7 +28,7 @@ def test_rent_gpus() -> None:
     assert found.rule_of_thumb.agrees is True
 
 
-def test_not_enough_evidence_by_probability_alone() -> None:
+def test_not_enough_evidence_says_what_to_learn_first() -> None:
     found = answer(
         api(), fleet(capacity={"requests_per_s": 4, "grade": "E"}), workload={"requests_per_month": 16_000_000}
     )
@@ -37,8 +37,7 @@ def test_not_enough_evidence_by_probability_alone() -> None:
     assert found.verdict.choice == "not_enough_evidence"
     assert found.verdict.option in ("today", "h100")
     assert found.verdict.sentence.startswith("Not enough evidence to decide")
-    assert found.value_of_information is None
-    assert any("probability alone" in text for text in found.limitations)
+    assert found.verdict.measure_next[0].startswith("calibrate Qwen3-8B on H100, for about $40")
     assert found.rule_of_thumb.agrees is None
 
 
@@ -122,12 +121,15 @@ def test_draws_beyond_max_replicas_are_lost_draws() -> None:
     assert any("may be had; those count as lost" in text for text in capped.limitations)
 
 
-def test_a_fleet_alone_that_may_fall_short_is_in_doubt() -> None:
+def test_a_fleet_alone_that_may_fall_short_says_so() -> None:
     found = answer(
         fleet(baseline=True, scaling={"max_replicas": 2}), workload={"requests_per_month": 4 * 730 * 3600 * 1.9}
     )
-    assert found.verdict.choice == "not_enough_evidence"
-    assert "needs more replicas than may be had" in found.verdict.sentence
+    assert found.verdict.confidence is not None
+    assert found.verdict.confidence < 0.8
+    assert found.verdict.choice == "rented_gpu"
+    assert "no allowed option with an API was there to compare it with" in found.verdict.sentence
+    assert any("may be had; those count as lost" in text for text in found.limitations)
 
 
 def test_every_evaluation_checks_itself() -> None:
