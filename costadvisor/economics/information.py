@@ -25,8 +25,8 @@ from costadvisor.economics.sampling import uniform
 
 DEGREE = 5
 DRAWS_PER_DEGREE = 50
-GRID = 201
-SIMULATED = 200
+GRID = 81
+SIMULATED = 100
 
 # What it takes to learn a number: a day or two of an engineer, and GPU time for a calibration. Settings of this model.
 CALIBRATION_USD, CALIBRATION_HOURS = Decimal(400), Decimal(20) / 60
