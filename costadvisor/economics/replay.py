@@ -17,6 +17,8 @@ from costadvisor.economics.months import Months, column
 from costadvisor.economics.options import Scaling, SelfHostOption
 
 DAYS = WEEK_HOURS // DAY_HOURS
+# With so many requests expected meanwhile the next one has come: exp(-40) is below the last digit of 1.
+SURELY_ON = 40.0
 
 
 @dataclass(frozen=True)
@@ -116,20 +118,38 @@ def _window(scaling: Scaling, months: Months, loads: Floats) -> Use:
 
 
 def _scale_to_zero(option: SelfHostOption, months: Months, loads: Floats) -> Use:
-    """Whole replicas' worth of demand is on all hour, the rest from each request until nothing came for a while."""
-    keep_warm = option.scaling.keep_warm
+    """Whole replicas' worth of demand is on all hour, the rest from each request until nothing came for a while.
+
+    `rest` is what is left for the last replica, in replicas; `silent` the share of time in which it is off.
+    """
+    keep_warm, shape = option.scaling.keep_warm, np.broadcast_shapes(loads.shape, (months.week.shape[0], 1))
     one_replica = column(sampled_requests_per_s(months.sample, option)) / (1 + float(option.scaling.headroom))
-    on_s = on_after_request_s(months.sample.case, option)
-    paid, starts, whole_before = np.zeros(loads.shape), np.zeros(loads.shape), None
+    requests_while_on = one_replica * on_after_request_s(months.sample.case, option)
+    paid, cold, steps = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    whole, before, rest, silent = (np.empty(shape) for _ in range(4))
+    replayed = None
     for hour, hour_before, times in months.pairs:
-        load = loads * months.week[:, hour, None]
-        whole = whole_replicas(load)
-        rest_per_s = (load - whole) * one_replica
-        silent = np.exp(-rest_per_s * on_s)
-        cold = whole >= keep_warm
-        paid += times * np.where(cold, whole + 1 - silent, keep_warm)
-        whole_before = np.maximum(whole_replicas(loads * months.week[:, hour_before, None]), keep_warm)
-        steps = np.maximum(np.maximum(whole, keep_warm) - whole_before, 0.0)
-        starts += times * (steps + np.where(cold, rest_per_s * SECONDS_PER_HOUR * silent, 0.0))
+        whole, before = before, whole
+        if replayed != hour_before:
+            np.maximum(whole_replicas(loads * months.week[:, hour_before, None]), keep_warm, out=before)
+        np.multiply(loads, months.week[:, hour, None], out=rest)
+        whole[:] = whole_replicas(rest)
+        np.subtract(rest, whole, out=rest)
+        _silent(rest * requests_while_on, silent)
+        if keep_warm:
+            warm = whole < keep_warm
+            whole[warm], rest[warm], silent[warm] = keep_warm, 0.0, 1.0
+        replayed = hour
+        paid += times * (whole - silent)
+        cold += times * (rest * silent)
+        steps += times * np.maximum(whole - before, 0.0)
     most = np.maximum(replicas_for(loads * months.week.max(axis=1)[:, None], 0), keep_warm)
-    return Use(paid * months.weeks, starts * months.weeks, most)
+    starts = steps + cold * one_replica * SECONDS_PER_HOUR
+    return Use((paid + WEEK_HOURS) * months.weeks, starts * months.weeks, most)
+
+
+def _silent(expected_requests: Floats, out: Floats) -> None:
+    """`exp(-x)`, worked out only where it is not nothing."""
+    out[:] = 0.0
+    few = expected_requests < SURELY_ON
+    out[few] = np.exp(-expected_requests[few])
