@@ -62,6 +62,13 @@ def break_evens(case: Case, option: Option, api: ApiOption) -> Iterator[BreakEve
         yield _Comparison(case, option, api, basis, usd_per_request).result()
 
 
+def running_usd(case: Case, option: Option, requests_per_month: Floats) -> Floats | None:
+    """(n,) Month 1's running cost at these volumes, each planned anew; None where no rate meets the SLO."""
+    if any(planning_requests_per_s(case, fleet) <= 0 for fleet in fleets_of(case, option)):
+        return None
+    return option_totals(option, at_volumes(case, requests_per_month)).usd_per_month
+
+
 def cost_gap(case: Case, option: Option, api: ApiOption, requests_per_month: Floats) -> Floats:
     """(n,) Month 1's running cost of the option less the API's at these volumes, by pricing each month anew."""
     sample = at_volumes(case, requests_per_month)

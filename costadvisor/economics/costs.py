@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from costadvisor.economics.case import WEEK_HOURS, Case, Lengths
-from costadvisor.economics.demand import SECONDS_PER_HOUR
+from costadvisor.economics.case import Case, Lengths
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.fleet import Week
 from costadvisor.economics.options import ApiOption, Prices, SelfHostOption
 from costadvisor.economics.values import Values
 
@@ -141,13 +139,6 @@ def fleet_month(option: SelfHostOption, values: Values, replica_hours: Any, cold
 def usd_per_hour(option: SelfHostOption, values: Values) -> Any:
     """Of a replica: its rent, or the running cost of an owned one beside power and colocation."""
     return values(f"/options/{option.id}/hardware/usd_per_hour")
-
-
-def week_hours(case: Case, option: SelfHostOption, week: Week) -> tuple[Decimal, Decimal]:
-    """Replica-hours of a month of this week, and the hours paid while replicas start."""
-    hours = week.replica_hours * case.hours_per_month / WEEK_HOURS
-    start_hours = option.scaling.cold_start_s / SECONDS_PER_HOUR
-    return hours, week.starts * case.hours_per_month / WEEK_HOURS * start_hours
 
 
 def _bands(case: Case, option: ApiOption, values: Values) -> Sequence[Band]:
