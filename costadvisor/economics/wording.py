@@ -93,16 +93,19 @@ def doubt_sentence(found: Findings, ranking: Ranking) -> str:
 
 def _how_sure(found: Findings, ranking: Ranking) -> str:
     if not ranking.rivals:
-        return _nothing_to_compare(found, ranking.best)
+        return _nothing_to_compare(found, ranking)
     others = "any allowed API" if found.own(ranking.best) else "serving it ourselves"
     draws = plain(found.case.draws)
     share = f"every one of {draws}" if ranking.confidence == 1 else f"{percent(ranking.confidence)} of {draws}"
     return f"cheaper than {others} in {share} draws"
 
 
-def _nothing_to_compare(found: Findings, best: Option) -> str:
-    other = "API" if found.own(best) else "way to serve the model ourselves"
-    return f"there is no allowed {other} to compare it with"
+def _nothing_to_compare(found: Findings, ranking: Ranking) -> str:
+    other = "API" if found.own(ranking.best) else "way to serve the model ourselves"
+    alone = f"there is no allowed {other} to compare it with"
+    short = percent(1 - ranking.confidence)
+    told = f"{alone}, and in {short} of draws it needs more replicas than may be had"
+    return alone if ranking.confidence == 1 else told
 
 
 def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:

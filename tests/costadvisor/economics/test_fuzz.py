@@ -98,8 +98,8 @@ def test_no_mutated_case_brings_a_traceback(part: int) -> None:
         try:
             found = parse_case(written)
             answered = evaluate(found)
-        except CaseError as error:
-            refused.append(error)
+        except CaseError as problem:
+            refused.append(problem)
             continue
         assert [check.message for check in answered.checks if not check.ok] == [], json.dumps(written, default=str)
         assert parse_case(case_bytes(found).decode()) == found
