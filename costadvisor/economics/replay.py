@@ -135,6 +135,7 @@ def _scale_to_zero(option: SelfHostOption, months: Months, loads: Floats) -> Use
         np.multiply(loads, months.week[:, hour, None], out=rest)
         whole[:] = whole_replicas(rest)
         np.subtract(rest, whole, out=rest)
+        np.maximum(rest, 0.0, out=rest)
         _silent(rest * requests_while_on, silent)
         if keep_warm:
             warm = whole < keep_warm
