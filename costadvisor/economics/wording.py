@@ -10,6 +10,7 @@ from costadvisor.economics.composition import uses_gpus
 from costadvisor.economics.evaluation import BreakEven, InputValue, OptionResult, Sensitivity, ValueOfInformation
 from costadvisor.economics.evidence import evidence_of
 from costadvisor.economics.figures import count, percent, plain, prose_usd, rate_usd
+from costadvisor.economics.levelized import levelized_usd_per_mtok
 from costadvisor.economics.names import input_name, input_text, names_by_id, option_id
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
@@ -112,6 +113,7 @@ def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:
     """In order: the gap, the fleet, the break-even, the siblings, what constraints cost, what would switch it."""
     return (
         *_gap(found, ranking),
+        *_levelized(found, ranking),
         *_fleet(found, ranking),
         *_break_even(found, ranking),
         *_siblings(found, ranking),
@@ -128,6 +130,18 @@ def _gap(found: Findings, ranking: Ranking) -> Iterator[str]:
             f"{found.names[rival.id]} costs about {prose_usd(abs(more))} {word} over {found.horizon}: "
             f"{prose_usd(found.total(rival))} against {prose_usd(found.total(ranking.best))} (medians, discounted)."
         )
+
+
+def _levelized(found: Findings, ranking: Ranking) -> Iterator[str]:
+    """Setup and all in, at the case's own values, so that options of different kinds compare by one price."""
+    if not ranking.rivals:
+        return
+    told = [
+        f"{found.names[option.id]} {rate_usd(levelized_usd_per_mtok(found.case, float(spread.point)))}"
+        for option in (ranking.best, ranking.rivals[0])
+        if (spread := found.rows[option.id].tco_usd)
+    ]
+    yield f"With setup and spread over all tokens of {found.horizon}, a million tokens cost: {', '.join(told)}."
 
 
 def _own_fleet(ranking: Ranking) -> SelfHostOption | None:

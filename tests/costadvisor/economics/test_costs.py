@@ -10,6 +10,7 @@ import pytest
 from costadvisor.economics import CaseError, evaluate, parse_case
 from costadvisor.economics.demand import batch_moved, stretched, week_weights
 from costadvisor.economics.evaluation import Replicas
+from costadvisor.economics.levelized import levelized_usd_per_mtok
 from tests.costadvisor.economics.cases import answer, api, case, fleet, month_usd, row
 
 ONE_REPLICA = 4 * 730 * 3600
@@ -188,6 +189,23 @@ def test_payback_counts_only_what_lasts() -> None:
     assert first_month
     assert first_month.point < month_usd(found, "today")
     assert row(found, "h100").payback_months is None
+
+
+def test_the_levelized_price_paid_for_every_token_costs_the_same() -> None:
+    growing = {"growth_per_month": 0.04}
+    found = answer(api(), fleet(operations={"setup_usd": "9000"}), workload=growing)
+    parsed = parse_case(case(api(), fleet(operations={"setup_usd": "9000"}), workload=growing))
+    own = row(found, "h100")
+    assert own.tco_usd
+    assert own.tco_undiscounted_usd
+    for total, discounted in ((own.tco_usd, True), (own.tco_undiscounted_usd, False)):
+        price = levelized_usd_per_mtok(parsed, float(total.point), discounted=discounted)
+        flat = {"input_usd_per_mtok": f"{price:.12f}", "output_usd_per_mtok": f"{price:.12f}"}
+        same = row(answer(api(prices=flat), workload=growing), "today")
+        equal = same.tco_usd if discounted else same.tco_undiscounted_usd
+        assert equal
+        assert float(equal.point) == pytest.approx(float(total.point), rel=1e-9)
+    assert any("a million tokens cost: gpt-4o-mini at openai $0.225" in reason for reason in found.verdict.reasons)
 
 
 UNRESOLVED = [
