@@ -42,10 +42,12 @@ class Quantity:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             return None
         if isinstance(value, Decimal) and self.money:
-            return value if value.is_finite() and int(value.as_tuple().exponent) >= -MONEY_DECIMALS else None
+            return value if value.is_finite() and _decimals(value) <= MONEY_DECIMALS else None
         if self.whole and isinstance(value, int):
             return Decimal(value)
-        return _exact(value)
+        number = _exact(value)
+        # A double that was computed has digits beyond any amount; they would not survive being written.
+        return round(number, MONEY_DECIMALS) if self.money and number and _decimals(number) > MONEY_DECIMALS else number
 
     @property
     def _pattern(self) -> str:
@@ -76,6 +78,10 @@ class Quantity:
         number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
         number |= {word: bound for word, bound in bounds.items() if bound is not None}
         return {"anyOf": [number, {"type": "string", "pattern": self._pattern}]} if self.money else number
+
+
+def _decimals(number: Decimal) -> int:
+    return -int(number.as_tuple().exponent)
 
 
 def _exact(value: int | float | Decimal) -> Decimal | None:

@@ -80,7 +80,7 @@ def mutated(content: Json, chance: random.Random) -> Json:
         elif kind == 3:
             here[last] = _at(content, chance.choice(places(content)))
         else:
-            here[last] = chance.choice(STRANGE)
+            here[last] = copy.deepcopy(chance.choice(STRANGE))
     return changed
 
 

@@ -222,6 +222,12 @@ def test_money_is_exact_however_it_is_written(price: str) -> None:
     assert option.prices.input_usd_per_mtok == Decimal("0.1")
 
 
+@pytest.mark.parametrize("price", [0.1 + 0.2, 1e-300, 1 / 3, 123456789.123456789])
+def test_a_computed_double_is_read_as_far_as_an_amount_is_written(price: float) -> None:
+    found = parse_case(case(api(prices={"input_usd_per_mtok": price})))
+    assert parse_case(case_bytes(found).decode()) == found
+
+
 def test_two_spellings_of_a_case_are_the_same_case() -> None:
     terse = case(api(), workload={"growth_per_month": 0})
     wordy = json.loads(json.dumps(terse)) | {"seed": 7.0, "hours_per_month": 730, "horizon_months": 36}
