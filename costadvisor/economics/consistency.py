@@ -79,6 +79,10 @@ def _check_workload(case: Case) -> None:
     workload = case.workload
     _check_lengths("/workload/input_tokens", workload.input_tokens)
     _check_lengths("/workload/output_tokens", workload.output_tokens)
+    touched = workload.cached_input_share + workload.cache_write_input_share
+    if touched > 1:
+        found = f"is {workload.cache_write_input_share} beside a cached_input_share of {workload.cached_input_share}"
+        raise CaseError("/workload/cache_write_input_share", found, "together they must be at most 1")
     if isinstance(workload.hourly_shape, tuple) and not any(workload.hourly_shape):
         raise CaseError("/workload/hourly_shape", "is 168 zeros", "give at least one hour a weight above 0")
 
@@ -129,6 +133,8 @@ def _check_hardware(path: str, option: SelfHostOption) -> None:
     if owned != bool(hardware.purchase_usd):
         remedy = "give what a replica's hardware costs" if owned else 'leave it out, or set "plan": "owned"'
         raise CaseError(f"{path}/purchase_usd", f"is {hardware.purchase_usd} under plan {hardware.plan}", remedy)
+    if hardware.spot and hardware.plan != "spot":
+        raise CaseError(f"{path}/spot", f"is given under plan {hardware.plan}", 'belongs to "plan": "spot"')
     if not owned:
         _refuse_standing_costs(path, option.hardware)
     elif hardware.commitment_months:

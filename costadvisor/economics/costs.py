@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from costadvisor.economics.case import Case, Lengths
+import numpy as np
+
+from costadvisor.economics.case import WEEK_HOURS, Case, Lengths
+from costadvisor.economics.demand import DAY_HOURS, SECONDS_PER_HOUR, week_weights
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.options import ApiOption, Prices, SelfHostOption
+from costadvisor.economics.figures import exact
+from costadvisor.economics.options import ApiOption, Prices, PriceWindow, SelfHostOption
 from costadvisor.economics.values import Values
 
 TOKENS_PER_MTOK = 1_000_000
@@ -33,14 +37,16 @@ class ApiMonth:
 
     uncached_input: Any
     cached_input: Any
+    cache_writes: Any
     output: Any
+    time_of_day: Any
     batch_saving: Any
     requests: Any
     reconciliation: Any
 
     @property
     def total(self) -> Any:
-        tokens = self.uncached_input + self.cached_input + self.output
+        tokens = self.uncached_input + self.cached_input + self.cache_writes + self.output + self.time_of_day
         return tokens + self.batch_saving + self.requests + self.reconciliation
 
 
@@ -98,15 +104,46 @@ def api_month(case: Case, option: ApiOption, values: Values) -> ApiMonth:
     def over_bands(usd: Callable[[Band], Any]) -> Any:
         return sum((usd(band) for band in bands[1:]), start=usd(bands[0]))
 
-    fresh_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * (1 - cached) * b.input_usd_per_mtok)
+    written = values("/workload/cache_write_input_share")
+    per_input, fresh = _write_factor(option, values), 1 - cached - written
+    input_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * b.input_usd_per_mtok)
+    fresh_usd, written_usd = input_usd * fresh, input_usd * written * per_input
     cached_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * cached * b.cached_usd_per_mtok)
     output_usd = over_bands(lambda b: outputs * values.constant(b.request_share) * b.output_usd_per_mtok)
     discount = values("/workload/batchable_share") * values(f"{path}/prices/batch_discount")
-    batch_saving = -(fresh_usd + cached_usd + output_usd) * discount
+    tokens_usd = fresh_usd + cached_usd + written_usd + output_usd
+    time_of_day = tokens_usd * values.constant(_time_factor(case, resolved_prices(option).windows) - 1)
+    batch_saving = -(tokens_usd + time_of_day) * discount
     requests_usd = requests * values(f"{path}/prices/usd_per_request")
-    listed = fresh_usd + cached_usd + output_usd + batch_saving + requests_usd
+    listed = tokens_usd + time_of_day + batch_saving + requests_usd
     reconciliation = listed * (values(f"{path}/reconciliation_factor") - 1)
-    return ApiMonth(fresh_usd, cached_usd, output_usd, batch_saving, requests_usd, reconciliation)
+    return ApiMonth(
+        fresh_usd, cached_usd, written_usd, output_usd, time_of_day, batch_saving, requests_usd, reconciliation
+    )
+
+
+def _write_factor(option: ApiOption, values: Values) -> Any:
+    """What writing input to the cache costs, over reading it fresh; the same factor in every long-context tier."""
+    prices = resolved_prices(option)
+    if prices.cache_write_usd_per_mtok is None or not prices.input_usd_per_mtok:
+        return values.constant(Decimal(1))
+    return values.constant(prices.cache_write_usd_per_mtok / prices.input_usd_per_mtok)
+
+
+def _time_factor(case: Case, windows: Sequence[PriceWindow]) -> Decimal:
+    """What a token costs in the mean, over the list's price: each hour's requests at the factor of that hour."""
+    if not windows:
+        return Decimal(1)
+    factors = np.array([_factor_at(hour % DAY_HOURS, windows) for hour in range(WEEK_HOURS)])
+    return exact(float((week_weights(case.workload.hourly_shape) * factors).mean()))
+
+
+def _factor_at(hour: int, windows: Sequence[PriceWindow]) -> float:
+    for window in windows:
+        start, end = window.from_hour_utc, window.to_hour_utc
+        if start <= hour < end or (end <= start and not end <= hour < start):
+            return float(window.price_factor)
+    return 1.0
 
 
 def fleet_month(option: SelfHostOption, values: Values, replica_hours: Any, cold_start_hours: Any) -> FleetMonth:
@@ -137,8 +174,18 @@ def fleet_month(option: SelfHostOption, values: Values, replica_hours: Any, cold
 
 
 def usd_per_hour(option: SelfHostOption, values: Values) -> Any:
-    """Of a replica: its rent, or the running cost of an owned one beside power and colocation."""
-    return values(f"/options/{option.id}/hardware/usd_per_hour")
+    """Of a replica: its rent, or the running cost of an owned one beside power and colocation.
+
+    On spot, while no such machine is to be had the fallback is paid, and after each interruption a start.
+    """
+    path, spot = f"/options/{option.id}", option.hardware.spot
+    listed = values(f"{path}/hardware/usd_per_hour")
+    if spot is None:
+        return listed
+    unavailable = values.constant(spot.unavailable_share)
+    paid = listed * (1 - unavailable) + values.constant(spot.fallback_usd_per_hour) * unavailable
+    start_hours = values(f"{path}/scaling/cold_start_s") / SECONDS_PER_HOUR
+    return paid * (1 + values.constant(spot.interruptions_per_month) * start_hours / values("/hours_per_month"))
 
 
 def _bands(case: Case, option: ApiOption, values: Values) -> Sequence[Band]:

@@ -89,8 +89,9 @@ def _volume(case: Case, value: Decimal) -> Bounds:
 
 
 def _cached(case: Case, value: Decimal) -> Bounds | None:
-    """No cache today stays no cache."""
-    return _within_a_tenth(value) if value else None
+    """No cache today stays no cache; what is written to it is not read from it."""
+    low, mode, high = _within_a_tenth(value)
+    return (low, mode, min(high, 1 - case.workload.cache_write_input_share)) if value else None
 
 
 def _within_a_tenth(share: Decimal) -> Bounds:

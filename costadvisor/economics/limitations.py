@@ -101,6 +101,8 @@ def _of_plan(option: SelfHostOption, name: str) -> Iterator[str]:
             f"{name}: requests are taken to come at random within the hour; burstier ones leave longer pauses, "
             "and each cold start delays the request that caused it."
         )
+    if option.hardware.plan == "spot" and option.hardware.spot is None:
+        yield f"{name}: interruptions, and what to pay while no spot machine is to be had, are not given nor counted."
     if option.hardware.plan == "owned":
         yield f"{name}: it is sold at its residual value at the end of its useful life or of the months looked at."
 

@@ -32,8 +32,12 @@ def api_lines(option: ApiOption, values: Exact) -> tuple[Line, ...]:
     requests, cached = plain(values(VOLUME)), workload.cached_input_share
     inputs = f"{requests} requests x {plain(workload.input_tokens.mean or 0)} tokens"
     outputs = f"{requests} requests x {plain(workload.output_tokens.mean or 0)} tokens"
-    uncached = f"{inputs} x (1 - {cached})" if cached else inputs
+    written = workload.cache_write_input_share
+    shares = " - ".join(f"{share}" for share in (cached, written) if share)
+    uncached = f"{inputs} x (1 - {shares})" if shares else inputs
     tiers = ", long-context tiers above" if prices.tiers else ""
+
+    written_usd = prices.cache_write_usd_per_mtok or prices.input_usd_per_mtok
 
     def per_mtok(usd: Decimal | None) -> str:
         return f"{price(usd or Decimal(0))} per million{tiers}"
@@ -41,7 +45,9 @@ def api_lines(option: ApiOption, values: Exact) -> tuple[Line, ...]:
     rows = (
         ("Input tokens", f"{uncached} x {per_mtok(prices.input_usd_per_mtok)}", month.uncached_input),
         ("Cached input", f"{inputs} x {cached} x {per_mtok(prices.cached_input_usd_per_mtok)}", month.cached_input),
+        ("Cache writes", f"{inputs} x {written} x {per_mtok(written_usd)}", month.cache_writes),
         ("Output tokens", f"{outputs} x {per_mtok(prices.output_usd_per_mtok)}", month.output),
+        ("Time-of-day prices", "(mean factor of the hours - 1) x tokens", month.time_of_day),
         ("Batch discount", f"-{workload.batchable_share} x {prices.batch_discount} x tokens", month.batch_saving),
         ("Requests", f"{requests} requests x {price(prices.usd_per_request)}", month.requests),
         ("Billed against list price", f"(k - 1) x the above, k = {option.reconciliation_factor}", month.reconciliation),
@@ -61,7 +67,7 @@ def fleet_lines(option: SelfHostOption, values: Exact, week: PaidWeek) -> tuple[
 def _gpu_lines(option: SelfHostOption, case: Case, month: FleetMonth, week: PaidWeek) -> Iterator[Line]:
     hardware, hours = option.hardware, _hours_in_words(case, week)
     replicas = hours if week.replicas is None else count(week.replicas, "replica")
-    hourly = price(hardware.usd_per_hour or Decimal(0))
+    hourly = _hourly_in_words(option, case)
     if hardware.plan != "owned":
         yield line(option.id, "GPU rent", f"{hours} x {hourly}", month.rent)
     elif month.rent:
@@ -113,3 +119,15 @@ def _hours_in_words(case: Case, week: PaidWeek) -> str:
     if week.replicas is not None:
         return f"{count(week.replicas, 'replica')} x {hours} h"
     return f"{plain(round(week.replica_hours, 2))} replica-hours a week x {hours}/168 weeks"
+
+
+def _hourly_in_words(option: SelfHostOption, case: Case) -> str:
+    """`$2.50`; of spot `(0.8 x $1.50 + 0.2 x $2.50) x (1 + 0.2 x 120 s / 3600 / 730 h)`."""
+    hardware, spot = option.hardware, option.hardware.spot
+    listed = price(hardware.usd_per_hour or Decimal(0))
+    if spot is None:
+        return listed
+    share = spot.unavailable_share
+    paid = f"({plain(1 - share)} x {listed} + {plain(share)} x {price(spot.fallback_usd_per_hour)})"
+    starts = f"{plain(spot.interruptions_per_month)} x {plain(option.scaling.cold_start_s)} s / 3600"
+    return f"{paid} x (1 + {starts} / {plain(case.hours_per_month)} h)"

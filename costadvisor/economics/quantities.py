@@ -113,6 +113,8 @@ MonthsFromOne = Annotated[int, Quantity("a whole number of months, 1 to 120", lo
 Seed = Annotated[int, Quantity("a whole number, 0 or more, below 2^53", low=0, high=2**53 - 1, whole=True)]
 Draws = Annotated[int, Quantity("a whole number, 1 to 100000", low=1, high=100_000, whole=True)]
 UncertaintyBound = Annotated[Decimal, Quantity("a number, or money as a string", low=-LARGEST, money=True)]
+HourFrom = Annotated[int, Quantity("an hour of the day, 0 to 23", low=0, high=23, whole=True)]
+HourTo = Annotated[int, Quantity("an hour of the day, 1 to 24", low=1, high=24, whole=True)]
 SampleSize = Annotated[int, Quantity("a whole number of samples, 1 or more", low=1, high=10**9, whole=True)]
 
 

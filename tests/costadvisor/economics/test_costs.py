@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from costadvisor.economics import CaseError, evaluate, parse_case
+from costadvisor.economics import CaseError, case_bytes, evaluate, parse_case
 from costadvisor.economics.demand import batch_moved, stretched, week_weights
 from costadvisor.economics.evaluation import Replicas
 from costadvisor.economics.levelized import levelized_usd_per_mtok
@@ -149,6 +149,30 @@ def test_long_context_tiers_go_by_the_distribution_of_lengths() -> None:
     by_mean = answer(api(prices=LONG))
     assert month_usd(by_mean, "today") == pytest.approx(270)
     assert any("mean request" in text for text in by_mean.limitations)
+
+
+def test_writing_to_the_cache_has_a_price_of_its_own() -> None:
+    """Of 1,000 input tokens 500 are read from the cache, 300 written to it at 1.25 times, 200 neither."""
+    workload = {"cached_input_share": 0.5, "cache_write_input_share": 0.3}
+    found = answer(api(prices={"cache_write_usd_per_mtok": "0.1875"}), workload=workload)
+    assert month_usd(found, "today") == pytest.approx(200 * 0.15 + 500 * 0.075 + 300 * 0.1875 + 120)
+    # Where the provider lists none, what is written is input.
+    assert month_usd(answer(api(), workload=workload), "today") == pytest.approx(500 * 0.15 + 37.5 + 120)
+    free = api(prices={"cache_write_usd_per_mtok": "0"})
+    assert month_usd(answer(free, workload=workload), "today") == pytest.approx(30 + 37.5 + 120)
+    parsed = parse_case(case(free, workload=workload))
+    assert parse_case(case_bytes(parsed).decode()) == parsed
+
+
+@pytest.mark.parametrize(("start", "end"), [(16, 24), (16, 4), (0, 24)])
+def test_time_of_day_prices_go_by_the_demand_of_their_hours(start: int, end: int) -> None:
+    """Twelve hours at 0.5 and twelve at 1.5; the window may run over midnight."""
+    shape = ([0.5] * 12 + [1.5] * 12) * 7
+    window = {"from_hour_utc": start, "to_hour_utc": end, "price_factor": 0.5}
+    found = answer(api(prices={"windows": [window]}), workload={"hourly_shape": shape})
+    inside = sum(shape[h] for h in range(24) if (start <= h < end if start < end else h >= start or h < end)) / 24
+    assert month_usd(found, "today") == pytest.approx(270 * (1 - inside * 0.5))
+    assert found.checks[-1].ok
 
 
 def test_totals_discount_growth_and_drift_by_hand() -> None:

@@ -157,6 +157,21 @@ REFUSED = [
     ("options.2", UNITS | {"min_units": 0}, "/options/ptu/min_units", "1 or more"),
     ("options.2", UNITS | {"requests_per_s_per_unit": 0}, "/options/ptu/requests_per_s_per_unit", "above 0"),
     ("options.2", UNITS | {"usd_per_unit_hour": "-1"}, "/options/ptu/usd_per_unit_hour", "an amount in USD"),
+    ("options.1.hardware.spot", {"fallback_usd_per_hour": "3"}, "/options/h100/hardware/spot", '"plan": "spot"'),
+    ("options.1.hardware.spot", {}, "/options/h100/hardware/spot/fallback_usd_per_hour", "missing"),
+    ("workload.cache_write_input_share", 1.1, "/workload/cache_write_input_share", "a share from 0 to 1"),
+    (
+        "workload",
+        {**case(api())["workload"], "cached_input_share": 0.6, "cache_write_input_share": 0.5},
+        "/workload/cache_write_input_share",
+        "at most 1",
+    ),
+    (
+        "options.0.prices.windows",
+        [{"from_hour_utc": 24, "to_hour_utc": 4, "price_factor": 1}],
+        "/options/today/prices/windows/0/from_hour_utc",
+        "0 to 23",
+    ),
     # Pointers.
     ("uncertainty./nothing", [1, 2, 3], "/uncertainty/~1nothing", "points at nothing"),
     ("uncertainty./options/x/setup_usd", [1, 2, 3], "/uncertainty/~1options~1x~1setup_usd", "nothing"),

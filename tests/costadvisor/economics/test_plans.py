@@ -180,3 +180,17 @@ def test_provisioned_units_are_an_api_and_keep_constraints() -> None:
 def test_a_reserved_term_is_a_commitment() -> None:
     found = answer(api(), fleet(hardware={"plan": "reserved_3y"}), constraints={"max_commitment_months": 12})
     assert [refusal.code for refusal in row(found, "h100").refusals] == ["commitment"]
+
+
+SPOT: Json = {"interruptions_per_month": 3, "unavailable_share": 0.25, "fallback_usd_per_hour": "4"}
+
+
+def test_spot_falls_back_and_starts_again_after_an_interruption() -> None:
+    scaling = {"cold_start_s": 3600}
+    found = answer(api(), fleet(usd_per_hour="1", hardware={"plan": "spot", "spot": SPOT}, scaling=scaling), **PLAIN)
+    assert month_usd(found, "h100") == pytest.approx(730 * (0.75 * 1 + 0.25 * 4) * (1 + 3 / 730))
+    (rent, *_) = row(found, "h100").lines
+    assert rent.formula == "1 replica x 730 h x (0.75 x $1.00 + 0.25 x $4.00) x (1 + 3 x 3,600 s / 3600 / 730 h)"
+    assert plain_total(found) == pytest.approx(36 * month_usd(found, "h100"))
+    unsaid = answer(api(), fleet(usd_per_hour="1", hardware={"plan": "spot"}))
+    assert any("no spot machine is to be had" in text for text in unsaid.limitations)
