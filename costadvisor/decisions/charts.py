@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from costadvisor.charts.chart import Axis, LineChart, RangeChart, Reach, ReferenceLine, Series, Span, Table, tick_text
 from costadvisor.common.money import amount_text, money_in_prose
+from costadvisor.economics.breakeven import running_usd
 from costadvisor.economics.case import WEEK_HOURS, Case
-from costadvisor.economics.costs import api_month, fleet_month, week_hours
 from costadvisor.economics.evaluation import BreakEven, Evaluation, Sensitivity
 from costadvisor.economics.fleet import planned_week
 from costadvisor.economics.names import input_name, input_text, names_by_id
-from costadvisor.economics.options import ApiOption, Option, SelfHostOption
-from costadvisor.economics.values import Exact
+from costadvisor.economics.options import Option, SelfHostOption
 
 LEAST_USD, MOST_USD = 100.0, 1_000_000.0
 POINTS = 241
@@ -32,12 +31,13 @@ def cost_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
     The x axis is what today's option would cost, as in the evaluation's break-even intervals.
     """
     names, today = _marked_names(evaluation, case), next(option for option in case.options if option.baseline)
-    today_usd = month_usd(case, today, 1.0)
-    if not today_usd:
+    point = month_usd(case, today, np.ones(1))
+    if point is None or not point[0]:
         return None
+    today_usd = float(point[0])
     spends = np.geomspace(LEAST_USD, MOST_USD, POINTS)
-    costs = {option.id: [month_usd(case, option, spend / today_usd) for spend in spends] for option in case.options}
-    drawn = {id_: [usd for usd in usds if usd] for id_, usds in costs.items() if all(usds)}
+    costs = {option.id: month_usd(case, option, spends / today_usd) for option in case.options}
+    drawn = {id_: usds.tolist() for id_, usds in costs.items() if usds is not None and usds.all()}
     spans = _cheaper_spans(evaluation, names, today.id)
     return LineChart(
         id="cost",
@@ -58,15 +58,9 @@ def cost_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
     )
 
 
-def month_usd(case: Case, option: Option, volume: float) -> float | None:
-    """Running cost of month 1 with `volume` times the case's requests; None where an option has no cost of its own."""
-    exact = Exact(case)
-    if isinstance(option, ApiOption):
-        return float(api_month(case, option, exact).total) * volume
-    if isinstance(option, SelfHostOption):
-        week = planned_week(case, option, volume=volume)
-        return None if week is None else float(fleet_month(option, exact, *week_hours(case, option, week)).total)
-    return None
+def month_usd(case: Case, option: Option, volumes: Floats) -> Floats | None:
+    """(n,) Running cost of month 1 with each of `volumes` times the case's requests; None where there is no cost."""
+    return running_usd(case, option, volumes * float(case.workload.requests_per_month))
 
 
 def week_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
@@ -78,10 +72,10 @@ def week_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
         return None
     demand = next(iter(weeks.values())).requests_per_s
     able: dict[str, Floats] = {
-        id_: np.multiply(week.replicas, week.capacity_requests_per_s, dtype=np.float64) for id_, week in weeks.items()
+        id_: np.maximum(week.replicas, week.serving) * week.capacity_requests_per_s for id_, week in weeks.items()
     }
     capacities = [Series(f"capacity, {names[id_]}", HOURS, _closed(able[id_]), step=True) for id_ in able]
-    busiest = {id_: float(np.max(demand / able[id_])) for id_ in able}
+    busiest = {id_: _busiest(weeks[id_].requests_per_s, able[id_]) for id_ in able}
     told = "; ".join(f"{names[id_]} is {100 * busiest[id_]:.0f} % busy in its busiest hour" for id_ in able)
     return LineChart(
         id="week",
@@ -100,6 +94,11 @@ def week_chart(evaluation: Evaluation, case: Case) -> LineChart | None:
             ),
         ),
     )  # fmt: skip
+
+
+def _busiest(served: Floats, able: Floats) -> float:
+    """The share of what is there that the busiest hour takes; outside a daily window nothing is there."""
+    return float(np.max(served[able > 0] / able[able > 0]))
 
 
 HOURS = tuple(float(hour) for hour in range(WEEK_HOURS + 1))

@@ -1,114 +1,101 @@
 """Where serving it ourselves is cheaper than an API, in API dollars, requests and tokens a month.
 
-The traffic is scaled with its mix and shape fixed, from $10 to $10M of API spend in month 1.
+The traffic is scaled with its mix and shape fixed, from $10 to $10M of API spend in month 1. A fleet whose replicas are
+paid by the hour is solved on every step of its staircase; any other cost by probing (see `crossings`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from costadvisor.economics.capacity import planning_requests_per_s
-from costadvisor.economics.case import WEEK_HOURS, Case
-from costadvisor.economics.cashflow import discount_factors
-from costadvisor.economics.costs import MONTHS_PER_YEAR, api_month, fleet_month, week_hours
-from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats, hour_pairs
+from costadvisor.economics.capacity import capacity_unit, planning_requests_per_s, resolved_capacity
+from costadvisor.economics.case import Case
+from costadvisor.economics.cashflow import option_totals
+from costadvisor.economics.composition import fleets_of, paid_around_the_clock
+from costadvisor.economics.costs import api_month
+from costadvisor.economics.crossings import holding_stretches
+from costadvisor.economics.demand import Floats
 from costadvisor.economics.evaluation import BreakEven, Interval
 from costadvisor.economics.figures import count, exact, prose_usd, rate_usd
-from costadvisor.economics.fleet import MOST_REPLICAS, planned_week, served_weights
+from costadvisor.economics.fleet import MOST_REPLICAS, TOLERANCE, planned_week
+from costadvisor.economics.fleet_staircase import (
+    Basis,
+    fleet_staircase,
+    horizon_basis,
+    is_on_steps,
+    month_1_basis,
+    peak_load_per_request,
+)
 from costadvisor.economics.names import names_by_id
-from costadvisor.economics.options import ApiOption, SelfHostOption
-from costadvisor.economics.staircase import Cheaper, Staircase, cheaper_stretches
-from costadvisor.economics.values import Exact
+from costadvisor.economics.options import ApiOption, HybridOption, Option, SelfHostOption
+from costadvisor.economics.staircase import Cheaper, cheaper_stretches, merged
+from costadvisor.economics.values import VOLUME, Exact, Sample
 
 LOWEST_API_USD, HIGHEST_API_USD = 10.0, 10e6
 MOST_INTERVALS = 20
+PROBES = 241
+# Steps of up to so many replicas are probed on both sides; above it a step is less than a hundredth.
+MOST_PROBED_STEPS = 100
+# A multiple of the highest volume at which people, spares and the last step of a fleet no longer count.
+LIMIT_VOLUME = 1e4
+# Two amounts nearer than this are equal.
+NOISE = 1e-9
 
 
-@dataclass(frozen=True)
-class Basis:
-    """(months,) factors on volume and prices, discounted; one month for the running cost, or the whole horizon."""
+def break_evens(case: Case, option: Option, api: ApiOption) -> Iterator[BreakEven]:
+    """Of month 1's running cost and of the horizon's total; none where no rate meets the SLO.
 
-    name: Literal["month_1", "horizon"]
-    volume: Floats
-    api_price: Floats
-    gpu_price: Floats
-    flat: Floats
-    setup_counted: bool
-
-
-def break_evens(case: Case, option: SelfHostOption, api: ApiOption) -> Iterator[BreakEven]:
-    """Of month 1's running cost and of the horizon's total; none where no rate meets the SLO."""
-    if planning_requests_per_s(case, option) <= 0:
+    A hybrid plans its base over the horizon, so that is the one basis it has.
+    """
+    if any(planning_requests_per_s(case, fleet) <= 0 for fleet in fleets_of(case, option)):
         return
     requests = case.workload.requests_per_month
     usd_per_request = float(api_month(case, api, Exact(case)).total / requests)
-    for basis in (_month_1(), _horizon(case)):
-        fleet = _staircase(case, option, basis)
-        line = usd_per_request * float(basis.volume @ basis.api_price)
-        if line > 0:
-            yield _Comparison(case, option, api, basis, fleet, line, usd_per_request).result()
+    if usd_per_request <= 0:
+        return
+    over_horizon = horizon_basis(case)
+    for basis in (over_horizon,) if isinstance(option, HybridOption) else (month_1_basis(), over_horizon):
+        yield _Comparison(case, option, api, basis, usd_per_request).result()
 
 
-def cost_gap(case: Case, option: SelfHostOption, api: ApiOption, requests_per_month: float) -> float:
-    """Month 1's running cost of the fleet less the API's, at this volume, by pricing the month anew."""
-    scale = requests_per_month / float(case.workload.requests_per_month)
-    week = planned_week(case, option, volume=scale)
-    if week is None:
-        return np.inf
-    own = fleet_month(option, Exact(case), *week_hours(case, option, week)).total
-    return float(own) - float(api_month(case, api, Exact(case)).total) * scale
+def running_usd(case: Case, option: Option, requests_per_month: Floats) -> Floats | None:
+    """(n,) Month 1's running cost at these volumes, each planned anew; None where no rate meets the SLO."""
+    if any(planning_requests_per_s(case, fleet) <= 0 for fleet in fleets_of(case, option)):
+        return None
+    return option_totals(option, at_volumes(case, requests_per_month)).usd_per_month
 
 
-def _month_1() -> Basis:
-    one = np.ones(1)
-    return Basis("month_1", one, one, one, one, setup_counted=False)
+def cost_gap(case: Case, option: Option, api: ApiOption, requests_per_month: Floats) -> Floats:
+    """(n,) Month 1's running cost of the option less the API's at these volumes, by pricing each month anew."""
+    sample = at_volumes(case, requests_per_month)
+    gap: Floats = option_totals(option, sample).usd_per_month - option_totals(api, sample).usd_per_month
+    return gap
 
 
-def _horizon(case: Case) -> Basis:
-    elapsed = np.arange(case.horizon_months)
-    discount = discount_factors(case)
-    years = elapsed / MONTHS_PER_YEAR
-    return Basis(
-        "horizon",
-        np.power(1 + float(case.workload.growth_per_month), elapsed),
-        np.power(1 + float(case.drift.api_price_per_year), years) * discount,
-        np.power(1 + float(case.drift.gpu_price_per_year), years) * discount,
-        discount,
-        setup_counted=True,
-    )
+def at_volumes(case: Case, requests_per_month: Floats) -> Sample:
+    """The case at these volumes (n,), each planned for as the case itself is."""
+    drawn = {VOLUME: requests_per_month}
+    for option in case.options:
+        if isinstance(option, SelfHostOption):
+            capacity = resolved_capacity(option)
+            unit = capacity_unit(capacity)
+            planned = capacity.low if capacity.low is not None else getattr(capacity, unit)
+            drawn[f"/options/{option.id}/capacity/{unit}"] = np.full(requests_per_month.size, float(planned))
+    return Sample(case, requests_per_month.size, drawn, replanned=True)
 
 
-def _staircase(case: Case, option: SelfHostOption, basis: Basis) -> Staircase:
-    hour = fleet_month(option, Exact(case), Decimal(1), Decimal(0))
-    hours_in_week = float(case.hours_per_month) / WEEK_HOURS
-    usd_per_replica_hour = float(hour.rent + hour.overhead) * hours_in_week
-    weights, before, times = _groups(case, option)
-    per_request = (1 + float(option.scaling.headroom)) / float(planning_requests_per_s(case, option))
-    per_request /= float(case.hours_per_month) * SECONDS_PER_HOUR
-    usd = np.outer(basis.gpu_price, times * usd_per_replica_hour)
-    start = usd * float(option.scaling.cold_start_s) / SECONDS_PER_HOUR
-    loads, loads_before = np.outer(basis.volume, weights * per_request), np.outer(basis.volume, before * per_request)
-    if np.ptp(basis.volume) == 0:
-        loads, loads_before = loads[0], loads_before[0]
-        usd, start = usd.sum(axis=0), start.sum(axis=0)
-    fixed = float(hour.people + hour.tools) * float(basis.flat.sum()) + option.scaling.spare_replicas * float(usd.sum())
-    setup = float(option.operations.setup_usd) if basis.setup_counted else 0.0
-    return Staircase(
-        fixed + setup, loads.ravel(), usd.ravel(), loads_before.ravel(), start.ravel(), option.scaling.min_replicas
-    )
+@dataclass(frozen=True)
+class _Found:
+    """What `_message` and the intervals are made from; amounts are of the basis, per request of month 1."""
 
-
-def _groups(case: Case, option: SelfHostOption) -> tuple[Floats, Floats, Floats]:
-    """Weight, weight of the hour before, and hours a week, of hours that are planned alike."""
-    week = served_weights(case)
-    if option.scaling.policy == "fixed":
-        peak = week.max(keepdims=True)
-        return peak, peak, np.array([float(WEEK_HOURS)])
-    pairs = hour_pairs(case.workload.hourly_shape)
-    return week[pairs.hour], week[pairs.before], pairs.times.astype(np.float64)
+    cheaper: Cheaper
+    highest: float
+    limit: int | None
+    own_usd_per_request: float
 
 
 @dataclass(frozen=True)
@@ -116,22 +103,28 @@ class _Comparison:
     """One option against one API on one basis; volumes are in requests of month 1."""
 
     case: Case
-    option: SelfHostOption
+    option: Option
     api: ApiOption
     basis: Basis
-    fleet: Staircase
-    api_usd_per_request: float
     month_1_usd_per_request: float
 
+    @cached_property
+    def api_usd_per_request(self) -> float:
+        """On the basis: a line through the origin."""
+        return self.month_1_usd_per_request * float(self.basis.volume @ self.basis.api_price)
+
     def result(self) -> BreakEven:
-        lowest, highest, limit = self._range()
-        found = cheaper_stretches(self.fleet, self.api_usd_per_request, lowest, highest)
-        never = not found.stretches and self.fleet.usd_per_request >= self.api_usd_per_request
-        open_ended = bool(found.stretches) and limit is None and found.stretches[-1][1] >= highest
-        always_from = found.stretches[-1][0] if open_ended else None
+        if isinstance(self.option, SelfHostOption) and is_on_steps(self.option, self.basis):
+            found = self._on_steps(self.option)
+        else:
+            found = self._by_probing()
+        stretches = found.cheaper.stretches
+        never = not stretches and found.own_usd_per_request >= self.api_usd_per_request * (1 - NOISE)
+        open_ended = bool(stretches) and found.limit is None and stretches[-1][1] >= found.highest
+        always_from = stretches[-1][0] if open_ended else None
         intervals = [
-            self._interval(start, None if open_ended and place == len(found.stretches) else stop)
-            for place, (start, stop) in enumerate(found.stretches, start=1)
+            self._interval(start, None if open_ended and place == len(stretches) else stop)
+            for place, (start, stop) in enumerate(stretches, start=1)
         ]
         return BreakEven(
             option=self.option.id,
@@ -140,15 +133,47 @@ class _Comparison:
             never=never,
             always_from_api_usd_per_month=None if always_from is None else self._usd(always_from),
             intervals=tuple(intervals[:MOST_INTERVALS]),
-            message=self._message(found, never=never, open_ended=open_ended, limit=limit),
+            message=self._message(found, never=never, open_ended=open_ended),
         )
 
-    def _range(self) -> tuple[float, float, int | None]:
-        """Volumes to look between, and the number of replicas that ends the range where it does."""
-        lowest, highest = (usd / self.month_1_usd_per_request for usd in (LOWEST_API_USD, HIGHEST_API_USD))
-        limit = MOST_REPLICAS if self.option.scaling.max_replicas is None else self.option.scaling.max_replicas
-        most = max(limit - self.option.scaling.spare_replicas, 0) / float(self.fleet.loads.max())
-        return (lowest, most, limit) if most < highest else (lowest, highest, None)
+    def _volumes(self) -> tuple[float, float]:
+        return LOWEST_API_USD / self.month_1_usd_per_request, HIGHEST_API_USD / self.month_1_usd_per_request
+
+    def _on_steps(self, option: SelfHostOption) -> _Found:
+        fleet = fleet_staircase(self.case, option, self.basis)
+        lowest, highest = self._volumes()
+        limit = MOST_REPLICAS if option.scaling.max_replicas is None else option.scaling.max_replicas
+        most = max(limit - option.scaling.spare_replicas, 0) / float(fleet.loads.max())
+        reached = None if most >= highest else limit
+        end = min(most, highest)
+        cheaper = cheaper_stretches(fleet, self.api_usd_per_request, lowest, end)
+        return _Found(cheaper, end, reached, fleet.usd_per_request)
+
+    def _by_probing(self) -> _Found:
+        lowest, highest = self._volumes()
+
+        def holds(volumes: Floats) -> NDArray[np.bool_]:
+            own, api, feasible = self._priced(volumes)
+            return (own < api * (1 - NOISE)) & feasible
+
+        cheaper = Cheaper(merged(*holding_stretches(holds, self._probes(lowest, highest))), None)
+        far = np.array([highest * LIMIT_VOLUME])
+        return _Found(cheaper, highest, None, float(self._priced(far)[0][0] / far[0]))
+
+    def _priced(self, volumes: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        own = option_totals(self.option, at_volumes(self.case, volumes))
+        usd = own.usd_per_month if self.basis.name == "month_1" else own.tco_usd
+        return usd, volumes * self.api_usd_per_request, own.feasible
+
+    def _probes(self, lowest: float, highest: float) -> Floats:
+        """Evenly on a logarithmic scale, and on both sides of the first steps of each month's fleet."""
+        found = [np.geomspace(lowest, highest, PROBES)]
+        if isinstance(self.option, SelfHostOption) and paid_around_the_clock(self.option):
+            per_request = peak_load_per_request(self.case, self.option) * np.unique(self.basis.volume)
+            edges = np.outer(1 / (per_request * (1 - TOLERANCE)), np.arange(1, MOST_PROBED_STEPS + 1)).ravel()
+            found += [edges * (1 - NOISE), edges * (1 + NOISE)]
+        probes = np.unique(np.concatenate(found))
+        return probes[(probes >= lowest) & (probes <= highest)]
 
     def _usd(self, volume: float) -> Decimal:
         return exact(volume * self.month_1_usd_per_request)
@@ -165,18 +190,26 @@ class _Comparison:
             to_tokens_per_month=None if stop is None else stop * tokens,
         )
 
-    def _message(self, found: Cheaper, *, never: bool, open_ended: bool, limit: int | None) -> str:
-        by, api = self._by(), names_by_id(self.case)[self.api.id]
+    def _message(self, found: _Found, *, never: bool, open_ended: bool) -> str:
         if never:
-            own, its = (self._prose_per_mtok(usd) for usd in (self.fleet.usd_per_request, self.api_usd_per_request))
-            return f"Never: one full replica costs {own} per million tokens, {api} {its}."
-        if not found.stretches:
-            end = f"with up to {count(limit, 'replica')}" if limit else "anywhere from $10 to $10M of API spend a month"
+            return self._never(found)
+        by, api = self._by(), names_by_id(self.case)[self.api.id]
+        if not found.cheaper.stretches:
+            anywhere = "anywhere from $10 to $10M of API spend a month"
+            end = f"with up to {count(found.limit, 'replica')}" if found.limit else anywhere
             return f"Not cheaper than {api} {end}, by {by}."
-        text = f"Cheaper than {api} {self._where(found, open_ended)}, by {by}"
-        if found.examined_to is not None:
-            text += f"; not examined above {prose_usd(self._usd(found.examined_to))}"
+        text = f"Cheaper than {api} {self._where(found.cheaper, open_ended)}, by {by}"
+        if found.cheaper.examined_to is not None:
+            text += f"; not examined above {prose_usd(self._usd(found.cheaper.examined_to))}"
         return text + "."
+
+    def _never(self, found: _Found) -> str:
+        names = names_by_id(self.case)
+        if isinstance(self.option, HybridOption):
+            return f"Never: no replica of {names[self.option.base]} takes from {names[self.api.id]} what it costs."
+        own, api = (self._prose_per_mtok(usd) for usd in (found.own_usd_per_request, self.api_usd_per_request))
+        what = "one full replica" if isinstance(self.option, SelfHostOption) else "however large, it"
+        return f"Never: {what} costs {own} per million tokens, {names[self.api.id]} {api}."
 
     def _by(self) -> str:
         months = count(self.case.horizon_months, "month")
@@ -187,7 +220,7 @@ class _Comparison:
         start, (last_start, last_stop) = found.stretches[0][0], found.stretches[-1]
         more = len(found.stretches) > 1
         first, last = (prose_usd(self._usd(volume)) for volume in (start, last_start if open_ended else last_stop))
-        spend = f"of API spend a month ({self._replicas(start)})"
+        spend = f"of API spend a month{self._replicas(start)}"
         if open_ended:
             return f"from {first} {spend}" + (f", with gaps up to {last}" if more else "")
         between = f"between {first} and {last}" if first != last else f"at about {first}"
@@ -195,10 +228,11 @@ class _Comparison:
 
     def _replicas(self, volume: float) -> str:
         """Of the busiest hour in month 1, at a volume just above this one."""
+        if not isinstance(self.option, SelfHostOption):
+            return ""
         scale = volume / float(self.case.workload.requests_per_month)
         week = planned_week(self.case, self.option, volume=scale * (1 + 1e-6))
-        most = int(week.replicas.max()) if week else 0
-        return count(most, "replica")
+        return f" ({count(week.most, 'replica')})" if week else ""
 
     def _prose_per_mtok(self, usd_per_request: float) -> str:
         """Over the horizon both sides are totals, so they are shown per token of a mean month."""

@@ -63,7 +63,7 @@ def sampled_requests_per_s(sample: Sample, option: SelfHostOption) -> Floats:
     drawn = sample(f"/options/{option.id}/capacity/{capacity_unit(capacity)}")
     rate = drawn * _requests_per_unit(sample.case, option, sample) * float(_derating(sample.case, capacity))
     planned = float(planning_requests_per_s(sample.case, option))
-    sized_by = rate if sample.replanned else np.minimum(rate, planned)
+    sized_by = np.where(sample.replanned, rate, np.minimum(rate, planned))
     return np.broadcast_to(np.asarray(sized_by, dtype=np.float64), (sample.draws,))
 
 

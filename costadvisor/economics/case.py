@@ -37,7 +37,7 @@ from costadvisor.economics.quantities import (
     Share,
     UncertaintyBound,
 )
-from costadvisor.economics.vocabulary import Basis, Grade, Name, Note, OptionId, Part, Privacy
+from costadvisor.economics.vocabulary import Basis, Grade, Name, Note, OptionId, Part, Privacy, left_out
 
 CASE_SCHEMA = "costadvisor.case/1"
 WEEK_HOURS = 168
@@ -91,12 +91,13 @@ HourlyShape = Annotated[
 
 
 class Workload(Part):
-    """The traffic. Shares are of input tokens (cached) and of requests (batchable: may wait 24 hours)."""
+    """The traffic. Shares are of input tokens (cached, cache_write) and of requests (batchable: may wait 24 hours)."""
 
     requests_per_month: AtLeastOne
     input_tokens: Lengths
     output_tokens: Lengths
     cached_input_share: Share = Decimal(0)
+    cache_write_input_share: Annotated[Share, left_out] = Decimal(0)
     batchable_share: Share = Decimal(0)
     hourly_shape: HourlyShape = PeakToMean(peak_to_mean=Decimal(2))
     burstiness: Positive = Decimal(1)

@@ -10,7 +10,7 @@ from costadvisor.economics.breakeven import cost_gap
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import BreakEven, Check, OptionResult, Spread
 from costadvisor.economics.fleet import planned_week, served_weights
-from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
+from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import baseline_of
 from costadvisor.economics.results import Costs
 
@@ -22,7 +22,7 @@ class Checked:
     """What is checked: the rows as shown, and the totals they came from."""
 
     case: Case
-    options: Sequence[CostedOption]
+    options: Sequence[Option]
     rows: Sequence[OptionResult]
     costs: Costs
     break_evens: Sequence[BreakEven]
@@ -114,7 +114,7 @@ def _covers(case: Case, option: SelfHostOption) -> bool:
     week = planned_week(case, option)
     if week is None:
         return True
-    serving = (week.replicas - option.scaling.spare_replicas) * week.capacity_requests_per_s
+    serving = week.serving * week.capacity_requests_per_s
     return bool(np.all(serving >= week.requests_per_s * (1 + float(option.scaling.headroom)) * (1 - 2 * RELATIVE)))
 
 
@@ -123,11 +123,11 @@ def _sides(checked: Checked) -> list[str]:
     options = {option.id: option for option in checked.options}
     problems = []
     for known in checked.break_evens:
-        fleet, api = options[known.option], options[known.versus]
-        if known.basis != "month_1" or not isinstance(fleet, SelfHostOption) or not isinstance(api, ApiOption):
+        api = options[known.versus]
+        if known.basis != "month_1" or not known.intervals or not isinstance(api, ApiOption):
             continue
-        starts = [stretch.from_requests_per_month for stretch in known.intervals]
-        if any(cost_gap(checked.case, fleet, api, start * (1 + RELATIVE)) >= 0 for start in starts):
+        starts = np.array([stretch.from_requests_per_month for stretch in known.intervals]) * (1 + RELATIVE)
+        if np.any(cost_gap(checked.case, options[known.option], api, starts) >= 0):
             problems.append(f"{known.option} against {known.versus}")
     return problems
 

@@ -6,12 +6,11 @@ from decimal import Decimal
 from pydantic_core import PydanticCustomError
 
 from costadvisor.economics.case import Case, Lengths
+from costadvisor.economics.composition import TERM_MONTHS
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.options import Capacity, HybridOption, Prices, RoutedOption, SelfHostOption
+from costadvisor.economics.options import Capacity, Hardware, HybridOption, Prices, RoutedOption, SelfHostOption
 from costadvisor.economics.pointers import peak_pointer, pointed, uncertain_pointers
 from costadvisor.economics.quantities import PEAK_RATIO, Quantity
-
-TERM_MONTHS = {"reserved_1y": 12, "reserved_3y": 36}
 
 
 def check_consistency(case: Case) -> None:
@@ -49,17 +48,22 @@ def _check_ids(case: Case) -> None:
 
 def _check_references(case: Case) -> None:
     kinds = {option.id: option.kind for option in case.options}
+    policies = {option.id: option.scaling.policy for option in case.options if isinstance(option, SelfHostOption)}
     for option in case.options:
         if isinstance(option, HybridOption):
             _refer(kinds, f"/options/{option.id}/base", option.base, "self_host")
             _refer(kinds, f"/options/{option.id}/overflow", option.overflow, "api")
+            if policies[option.base] not in ("fixed", "scheduled"):
+                found = f"is {option.base!r}, whose policy is {policies[option.base]}"
+                raise CaseError(f"/options/{option.id}/base", found, "must be a fixed or a scheduled fleet")
         if isinstance(option, RoutedOption):
             _refer(kinds, f"/options/{option.id}/small", option.small, "api", "self_host")
             _refer(kinds, f"/options/{option.id}/large", option.large, "api", "self_host")
             if option.small == option.large:
                 raise CaseError(f"/options/{option.id}/large", "is the small option too", "name another option")
     if case.constraints.min_quality:
-        _refer(kinds, "/constraints/min_quality/reference", case.constraints.min_quality.reference, *kinds.values())
+        singles = ("api", "self_host", "provisioned")
+        _refer(kinds, "/constraints/min_quality/reference", case.constraints.min_quality.reference, *singles)
 
 
 def _refer(kinds: Mapping[str, str], path: str, id_: str, *allowed: str) -> None:
@@ -75,6 +79,10 @@ def _check_workload(case: Case) -> None:
     workload = case.workload
     _check_lengths("/workload/input_tokens", workload.input_tokens)
     _check_lengths("/workload/output_tokens", workload.output_tokens)
+    touched = workload.cached_input_share + workload.cache_write_input_share
+    if touched > 1:
+        found = f"is {workload.cache_write_input_share} beside a cached_input_share of {workload.cached_input_share}"
+        raise CaseError("/workload/cache_write_input_share", found, "together they must be at most 1")
     if isinstance(workload.hourly_shape, tuple) and not any(workload.hourly_shape):
         raise CaseError("/workload/hourly_shape", "is 168 zeros", "give at least one hour a weight above 0")
 
@@ -125,10 +133,25 @@ def _check_hardware(path: str, option: SelfHostOption) -> None:
     if owned != bool(hardware.purchase_usd):
         remedy = "give what a replica's hardware costs" if owned else 'leave it out, or set "plan": "owned"'
         raise CaseError(f"{path}/purchase_usd", f"is {hardware.purchase_usd} under plan {hardware.plan}", remedy)
+    if hardware.spot and hardware.plan != "spot":
+        raise CaseError(f"{path}/spot", f"is given under plan {hardware.plan}", 'belongs to "plan": "spot"')
+    if not owned:
+        _refuse_standing_costs(path, option.hardware)
+    elif hardware.commitment_months:
+        found = f"is {hardware.commitment_months} under plan owned"
+        raise CaseError(f"{path}/commitment_months", found, "leave it out: what is owned has useful_life_months")
     term = TERM_MONTHS.get(hardware.plan)
     if term and hardware.commitment_months not in (0, term):
         found = f"is {hardware.commitment_months} under plan {hardware.plan}"
         raise CaseError(f"{path}/commitment_months", found, f"must be {term}, or left out")
+
+
+def _refuse_standing_costs(path: str, hardware: Hardware) -> None:
+    """Power and a rack come with a rent; counted beside it they would be paid twice."""
+    for field in ("power_kw", "colocation_usd_per_month", "residual_share"):
+        value = getattr(hardware, field)
+        if value:
+            raise CaseError(f"{path}/{field}", f"is {value} under plan {hardware.plan}", 'belongs to "plan": "owned"')
 
 
 def _check_scaling(path: str, case: Case, option: SelfHostOption) -> None:

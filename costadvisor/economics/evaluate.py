@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from costadvisor.economics.breakeven import break_evens
 from costadvisor.economics.capacity import planning_requests_per_s
 from costadvisor.economics.case import Case
-from costadvisor.economics.cashflow import Totals, option_totals
+from costadvisor.economics.cashflow import Totals, totals_by_id
 from costadvisor.economics.checks import Checked, checks
+from costadvisor.economics.composition import base_of, fleets_of, uses_gpus
 from costadvisor.economics.constraints import refusals
 from costadvisor.economics.costs import api_month, require_plausible
 from costadvisor.economics.evaluation import BreakEven, Evaluation
 from costadvisor.economics.evidence import evidence_rows
+from costadvisor.economics.hybrid import hybrid_table
+from costadvisor.economics.information import value_of_information
 from costadvisor.economics.inputs import uncertain_inputs
 from costadvisor.economics.limitations import limitations
-from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
+from costadvisor.economics.options import ApiOption, HybridOption
 from costadvisor.economics.parse import case_sha256
 from costadvisor.economics.ranking import rank
-from costadvisor.economics.resolved import costed_options
+from costadvisor.economics.resolved import require_resolved
 from costadvisor.economics.results import Costs, option_result
 from costadvisor.economics.sampling import draw
 from costadvisor.economics.sensitivity import sensitivities
@@ -28,21 +31,29 @@ from costadvisor.economics.wording import Findings
 def evaluate(case: Case) -> Evaluation:
     """The answer to a resolved case.
 
-    Raises CaseError with the path of what is still to be resolved, not costed by this version, or beyond any bill.
+    Raises CaseError with the path of what is still to be resolved, or beyond any bill.
     """
-    options = costed_options(case)
-    refused = {option.id: refusals(case, option) for option in options}
+    require_resolved(case)
+    refused = {option.id: refusals(case, option) for option in case.options}
     inputs = uncertain_inputs(case)
-    costs = Costs(_totals(case, options, draw(case, inputs)), _totals(case, options, Sample(case)))
-    allowed = tuple(option for option in options if not refused[option.id])
-    ranking = rank(allowed, costs.drawn)
+    costs = Costs(_totals(case, draw(case, inputs)), _totals(case, Sample(case)))
+    hybrids = tuple(
+        hybrid_table(case, option)
+        for option in case.options
+        if isinstance(option, HybridOption) and option.id in costs.point
+    )
+    not_paying = {table.option for table in hybrids if table.replicas == 0}
+    ranked = tuple(o for o in case.options if not refused[o.id] and o.id not in not_paying)
+    ranking = rank(case, ranked, costs.drawn)
     p_cheapest = ranking.p_cheapest if ranking else {}
     rows = tuple(
-        option_result(case, option, refused[option.id], costs, p_cheapest.get(option.id)) for option in options
+        option_result(case, option, refused[option.id], costs, p_cheapest.get(option.id)) for option in case.options
     )
-    even = tuple(_break_evens(case, options))
+    even = tuple(_break_evens(case))
     sensitivity = sensitivities(case, ranking, inputs) if ranking else ()
-    found = Findings(case, {o.id: o for o in options}, {row.id: row for row in rows}, even, sensitivity)
+    information = value_of_information(case, ranking, inputs, costs.drawn) if ranking else None
+    options = {option.id: option for option in case.options}
+    found = Findings(case, options, {row.id: row for row in rows}, even, sensitivity, information)
     answer = verdict(found, ranking)
     return Evaluation(
         schema_="costadvisor.evaluation/1",
@@ -50,39 +61,40 @@ def evaluate(case: Case) -> Evaluation:
         seed=case.seed,
         draws=case.draws,
         verdict=answer,
-        rule_of_thumb=rule_of_thumb(found, answer.choice),
+        rule_of_thumb=rule_of_thumb(found, answer),
         options=rows,
         break_even=even,
-        hybrid=(),
+        hybrid=hybrids,
         sensitivity=sensitivity,
-        value_of_information=None,
-        checks=checks(Checked(case, options, rows, costs, even)),
+        value_of_information=information,
+        checks=checks(Checked(case, case.options, rows, costs, even)),
         evidence=evidence_rows(case),
-        limitations=limitations(case, options, costs.drawn),
+        limitations=limitations(case, costs.drawn, not_paying),
     )
 
 
-def _totals(case: Case, options: tuple[CostedOption, ...], sample: Sample) -> dict[str, Totals]:
+def _totals(case: Case, sample: Sample) -> dict[str, Totals]:
     """Of every option with a cost: one without capacity inside the SLO has none."""
-    totals = {
-        option.id: option_totals(option, sample)
-        for option in options
-        if isinstance(option, ApiOption) or planning_requests_per_s(case, option) > 0
-    }
-    for id_, costed in totals.items():
-        require_plausible(id_, float(costed.tco_undiscounted_usd.max()))
+    costed = tuple(o for o in case.options if all(planning_requests_per_s(case, f) > 0 for f in fleets_of(case, o)))
+    totals = totals_by_id(costed, sample)
+    for id_, found in totals.items():
+        require_plausible(id_, float(found.tco_undiscounted_usd.max()))
     return totals
 
 
-def _break_evens(case: Case, options: tuple[CostedOption, ...]) -> Iterator[BreakEven]:
-    """Of every option with GPUs against today's API, and against the cheapest API where that is another."""
+def _break_evens(case: Case) -> Iterator[BreakEven]:
+    """Of every option with GPUs against today's API, and against the cheapest API where that is another.
+
+    A hybrid is held against the API that it is a part of.
+    """
     apis = sorted(
-        (option for option in options if isinstance(option, ApiOption)),
+        (option for option in case.options if isinstance(option, ApiOption)),
         key=lambda option: (not option.baseline, api_month(case, option, Exact(case)).total),
     )
     cheapest = min(apis, key=lambda option: api_month(case, option, Exact(case)).total, default=None)
     versus = [option for option in apis if option.baseline or option is cheapest]
-    for option in options:
-        if isinstance(option, SelfHostOption):
-            for api in versus:
+    for option in case.options:
+        if uses_gpus(case, option):
+            against = [base_of(case, option)[1]] if isinstance(option, HybridOption) else versus
+            for api in against:
                 yield from break_evens(case, option, api)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from costadvisor.economics.capacity import resolved_capacity
 from costadvisor.economics.case import Case, Evidence
+from costadvisor.economics.composition import is_owned
 from costadvisor.economics.evaluation import EvidenceRow
-from costadvisor.economics.options import ApiOption, SelfHostOption
+from costadvisor.economics.options import HybridOption, Option, RoutedOption, SelfHostOption
 
 UNSOURCED = "no source is given"
 
@@ -24,6 +25,8 @@ _OF_CASE = (
 _OF_KIND = {
     "api": ("prices", "reconciliation_factor"),
     "self_host": ("hardware/usd_per_hour", "capacity", "token_ratio", "operations"),
+    "provisioned": ("usd_per_unit_hour", "requests_per_s_per_unit"),
+    "routed": ("small_share",),
 }
 
 
@@ -47,13 +50,22 @@ def evidence_rows(case: Case) -> tuple[EvidenceRow, ...]:
 def _option_rows(case: Case) -> Iterator[EvidenceRow]:
     for option in case.options:
         path = f"/options/{option.id}"
-        for field in _OF_KIND.get(option.kind, ()):
+        for field in _fields(option):
             row = _row(case, f"{path}/{field}")
             if field == "capacity" and isinstance(option, SelfHostOption):
                 row = row.model_copy(update=_graded(option, row))
             yield row
-        if isinstance(option, ApiOption | SelfHostOption) and option.quality:
+        if not isinstance(option, HybridOption | RoutedOption) and option.quality:
             yield _row(case, f"{path}/quality")
+
+
+def _fields(option: Option) -> tuple[str, ...]:
+    """What its cost rests on; owned hardware has a price, and need not have a rent."""
+    fields = _OF_KIND.get(option.kind, ())
+    if isinstance(option, SelfHostOption) and is_owned(option):
+        running = fields if option.hardware.usd_per_hour is not None else fields[1:]
+        return ("hardware/purchase_usd", *running)
+    return fields
 
 
 def _graded(option: SelfHostOption, row: EvidenceRow) -> dict[str, str]:

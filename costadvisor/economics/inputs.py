@@ -13,7 +13,7 @@ from costadvisor.economics.capacity import GRADE_BOUNDS, capacity_unit, resolved
 from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats, week_weights
 from costadvisor.economics.evidence import evidence_of
-from costadvisor.economics.options import SelfHostOption
+from costadvisor.economics.options import RoutedOption, SelfHostOption
 from costadvisor.economics.pointers import option_by_id, peak_pointer, pointed, uncertain_pointers
 
 Bounds = tuple[Decimal, Decimal, Decimal]
@@ -89,9 +89,14 @@ def _volume(case: Case, value: Decimal) -> Bounds:
 
 
 def _cached(case: Case, value: Decimal) -> Bounds | None:
-    """No cache today stays no cache."""
+    """No cache today stays no cache; what is written to it is not read from it."""
+    low, mode, high = _within_a_tenth(value)
+    return (low, mode, min(high, 1 - case.workload.cache_write_input_share)) if value else None
+
+
+def _within_a_tenth(share: Decimal) -> Bounds:
     tenth = Decimal("0.1")
-    return (max(value - tenth, Decimal(0)), value, min(value + tenth, Decimal(1))) if value else None
+    return max(share - tenth, Decimal(0)), share, min(share + tenth, Decimal(1))
 
 
 _SHARED: dict[str, Callable[[Case, Decimal], Bounds | None]] = {
@@ -103,6 +108,8 @@ _SHARED: dict[str, Callable[[Case, Decimal], Bounds | None]] = {
 }
 _OF_OPTION = {
     "hardware/usd_per_hour": ("0.85", "1", "1.25"),
+    "hardware/purchase_usd": ("0.85", "1", "1.25"),
+    "requests_per_s_per_unit": GRADE_BOUNDS["D"],
     "operations/fte": ("0.6", "1", "2"),
     "operations/setup_usd": ("0.7", "1", "2"),
 }
@@ -111,10 +118,13 @@ _OF_OPTION = {
 def _of_option(case: Case, pointer: str) -> Bounds | None:
     option_id, field = pointer.removeprefix("/options/").split("/", 1)
     option = option_by_id(case, option_id)
+    if isinstance(option, RoutedOption):
+        return _within_a_tenth(option.small_share)
+    if field in _OF_OPTION:
+        known = pointed(case, pointer).value
+        return None if known is None else _times(known, *_OF_OPTION[field])
     if not isinstance(option, SelfHostOption):
         return None
-    if field in _OF_OPTION:
-        return _times(_number(case, pointer), *_OF_OPTION[field])
     return _capacity(option) if field == f"capacity/{capacity_unit(resolved_capacity(option))}" else None
 
 

@@ -1,28 +1,36 @@
 """What the answer does not cover, said each time it matters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import Totals
 from costadvisor.economics.figures import percent, plain
 from costadvisor.economics.names import FIRST_TOKEN, OUTPUT_TOKEN, names_by_id
-from costadvisor.economics.options import ApiOption, CostedOption, Latency, SelfHostOption
+from costadvisor.economics.options import (
+    ApiOption,
+    HybridOption,
+    Latency,
+    Option,
+    ProvisionedOption,
+    RoutedOption,
+    SelfHostOption,
+)
 from costadvisor.economics.wording import spend_basis
 
 LOWEST_SIMULATED_BURSTINESS = 0.25
 
 
-def limitations(case: Case, options: tuple[CostedOption, ...], totals: Mapping[str, Totals]) -> tuple[str, ...]:
+def limitations(case: Case, totals: Mapping[str, Totals], not_paying: Collection[str]) -> tuple[str, ...]:
     """In order: what holds for every answer, then of the workload, then option by option."""
     names = names_by_id(case)
     of_options = (
-        text for option in options for text in _of_option(case, option, names[option.id], totals.get(option.id))
+        text for option in case.options for text in _of_option(case, option, names[option.id], totals.get(option.id))
     )
-    return (*_always(), *_of_workload(case), *of_options)
+    alone = (f"{_capital(names[id_])}: no replica pays; it is the API alone and is not ranked." for id_ in not_paying)
+    return (*_always(), *_of_workload(case), *of_options, *alone)
 
 
 def _always() -> Iterator[str]:
-    yield "What it would be worth to learn more is not computed in this version; doubt is judged by probability alone."
     yield (
         "Uncertain inputs are drawn independently of each other. Options share what they have in common: the capacity "
         "of a model on a GPU, the price of a GPU, the prices of a provider, and people and setup for every own fleet."
@@ -49,11 +57,14 @@ def _of_workload(case: Case) -> Iterator[str]:
         yield "The week is taken as flat: a busy hour would need more replicas than planned here."
 
 
-def _of_option(case: Case, option: CostedOption, name: str, totals: Totals | None) -> Iterator[str]:
+def _of_option(case: Case, option: Option, name: str, totals: Totals | None) -> Iterator[str]:
     if isinstance(option, ApiOption):
         yield from _of_api(case, option, name)
-    else:
+    elif isinstance(option, SelfHostOption):
         yield from _of_fleet(option, name, totals)
+        yield from _of_plan(option, name)
+    else:
+        yield from _of_mixture(option, _capital(name))
 
 
 def _of_api(case: Case, option: ApiOption, name: str) -> Iterator[str]:
@@ -82,3 +93,31 @@ def _of_fleet(option: SelfHostOption, name: str, totals: Totals | None) -> Itera
     if totals is not None and not totals.feasible.all():
         short = percent(float(1 - totals.feasible.mean()))
         yield f"{name}: in {short} of draws it needs more replicas than may be had; those count as lost."
+
+
+def _of_plan(option: SelfHostOption, name: str) -> Iterator[str]:
+    if option.scaling.policy == "scale_to_zero":
+        yield (
+            f"{name}: requests are taken to come at random within the hour; burstier ones leave longer pauses, "
+            "and each cold start delays the request that caused it."
+        )
+    if option.hardware.plan == "spot" and option.hardware.spot is None:
+        yield f"{name}: interruptions, and what to pay while no spot machine is to be had, are not given nor counted."
+    if option.hardware.plan == "owned":
+        yield f"{name}: it is sold at its residual value at the end of its useful life or of the months looked at."
+
+
+def _of_mixture(option: HybridOption | RoutedOption | ProvisionedOption, name: str) -> Iterator[str]:
+    if isinstance(option, HybridOption):
+        yield (
+            f"{name}: what goes to the API is counted by the hour and has the same mix as all requests; within an hour "
+            "that fits on average, some would still go there."
+        )
+    elif isinstance(option, RoutedOption):
+        yield f"{name}: both parts are priced at the same mix of lengths; the router's own cost is not in it."
+    else:
+        yield f"{name}: what a unit serves is the provider's figure until it is measured at this mix of lengths."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -5,7 +5,15 @@ from decimal import Decimal
 
 from costadvisor.common.money import MINUS, money_in_prose
 from costadvisor.economics.case import Case
-from costadvisor.economics.options import ApiOption, Option, ProvisionedOption, SelfHostOption
+from costadvisor.economics.options import (
+    ApiOption,
+    HybridOption,
+    Option,
+    Plan,
+    ProvisionedOption,
+    RoutedOption,
+    SelfHostOption,
+)
 
 KINDS = {
     "api": "API",
@@ -13,6 +21,15 @@ KINDS = {
     "self_host": "self-hosted",
     "hybrid": "own base, API overflow",
     "routed": "small and large model",
+}
+# What is not said of a GPU is that it is rented by the hour.
+PLANS: dict[Plan, str] = {
+    "on_demand": "",
+    "reserved_1y": "reserved ",
+    "reserved_3y": "reserved ",
+    "spot": "spot ",
+    "serverless": "serverless ",
+    "owned": "owned ",
 }
 FIRST_TOKEN, OUTPUT_TOKEN = "95th percentile of the time to first token", "95th percentile of the time per output token"
 PRIVACY = {
@@ -79,6 +96,9 @@ INPUTS = {
     "/operations/overhead_share": "overhead on GPU rent",
     "/operations/setup_usd": "setup",
     "/scaling/policy": "size of the fleet",
+    "/usd_per_unit_hour": "price of a unit an hour",
+    "/requests_per_s_per_unit": "requests/s of a unit",
+    "/small_share": "share for the small model",
     "/scaling/headroom": "headroom",
     "/scaling/min_replicas": "fewest replicas",
     "/scaling/max_replicas": "most replicas",
@@ -96,16 +116,29 @@ def names_by_id(case: Case) -> dict[str, str]:
     """Each option's name; with the id added where two options would be called the same."""
     names = {option.id: option_name(option) for option in case.options}
     called = list(names.values())
-    return {id_: f"{name} ({id_})" if called.count(name) > 1 else name for id_, name in names.items()}
+    told = {id_: f"{name} ({id_})" if called.count(name) > 1 else name for id_, name in names.items()}
+    return told | {option.id: mixed for option in case.options if (mixed := _mixture_name(option, told))}
+
+
+def _mixture_name(option: Option, names: Mapping[str, str]) -> str:
+    """`a base of Qwen3-8B on H100 with gpt-4o-mini at openai above it`; empty for what is made of nothing else."""
+    if isinstance(option, HybridOption):
+        return f"a base of {names[option.base]} with {names[option.overflow]} above it"
+    if isinstance(option, RoutedOption):
+        share = f"{float(option.small_share) * 100:.3g} %"
+        return f"{share} of requests to {names[option.small]} and the rest to {names[option.large]}"
+    return ""
 
 
 def option_name(option: Option) -> str:
-    """`gpt-4.1-mini at openai`, `Qwen3-8B on 2 x H100`, or the id where an option is made of others."""
-    if isinstance(option, ApiOption | ProvisionedOption):
+    """`gpt-4.1-mini at openai`, `Qwen3-8B on 2 x owned H100`, or the id where an option is made of others."""
+    if isinstance(option, ApiOption):
         return f"{_short(option.model)} at {option.provider}"
+    if isinstance(option, ProvisionedOption):
+        return f"{_short(option.model)} on units of {option.provider}"
     if isinstance(option, SelfHostOption):
-        count = option.hardware.gpus_per_replica
-        return f"{_short(option.model)} on {f'{count} x ' if count > 1 else ''}{option.hardware.gpu}"
+        count, plan = option.hardware.gpus_per_replica, PLANS[option.hardware.plan]
+        return f"{_short(option.model)} on {f'{count} x ' if count > 1 else ''}{plan}{option.hardware.gpu}"
     return option.id
 
 

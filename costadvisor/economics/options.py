@@ -9,7 +9,9 @@ from costadvisor.economics.quantities import (
     AtLeastOne,
     Count,
     CountFromOne,
+    HourFrom,
     HoursPerDay,
+    HourTo,
     Money,
     Months,
     MonthsFromOne,
@@ -18,7 +20,7 @@ from costadvisor.economics.quantities import (
     SampleSize,
     Share,
 )
-from costadvisor.economics.vocabulary import Grade, Name, OptionId, Part, Privacy
+from costadvisor.economics.vocabulary import Grade, Name, OptionId, Part, Privacy, left_out, unpriced
 
 Plan = Literal["on_demand", "reserved_1y", "reserved_3y", "spot", "serverless", "owned"]
 Policy = Literal["fixed", "scheduled", "window", "scale_to_zero"]
@@ -48,8 +50,19 @@ class LongContextTier(Part):
     output_usd_per_mtok: Money
 
 
+class PriceWindow(Part):
+    """Hours of every day, in UTC, in which tokens cost `price_factor` times the list; may run over midnight."""
+
+    from_hour_utc: HourFrom
+    to_hour_utc: HourTo
+    price_factor: NonNegative
+
+
 class Prices(Part):
-    """List prices of an API. A cached price is needed only where input is cached; it is never taken as 0."""
+    """List prices of an API. A cached price is needed only where input is cached; it is never taken as 0.
+
+    Input that is written to the provider's cache costs the input price where no price of its own is given.
+    """
 
     input_usd_per_mtok: Money
     cached_input_usd_per_mtok: Money | None = None
@@ -57,6 +70,8 @@ class Prices(Part):
     batch_discount: Share = Decimal(0)
     usd_per_request: Money = Decimal(0)
     tiers: Annotated[tuple[LongContextTier, ...], Field(max_length=10)] = ()
+    cache_write_usd_per_mtok: Annotated[Money | None, unpriced] = None
+    windows: Annotated[tuple[PriceWindow, ...], Field(max_length=10), left_out] = ()
 
 
 class Choice(Part):
@@ -88,6 +103,14 @@ class TokenRatio(Part):
     output: Positive = Decimal(1)
 
 
+class Spot(Part):
+    """What a spot price leaves unsaid: interruptions of a replica, and the price while no spot machine is to be had."""
+
+    interruptions_per_month: NonNegative = Decimal("0.2")
+    unavailable_share: Share = Decimal("0.2")
+    fallback_usd_per_hour: Money
+
+
 class Hardware(Part):
     """One replica, all its GPUs together."""
 
@@ -103,6 +126,7 @@ class Hardware(Part):
     usd_per_kwh: Money = Decimal(0)
     pue: AtLeastOne = Decimal(1)
     colocation_usd_per_month: Money = Decimal(0)
+    spot: Annotated[Spot | None, left_out] = None
 
 
 class Capacity(Part):
@@ -192,7 +216,3 @@ class ProvisionedOption(Choice):
 Option = Annotated[
     ApiOption | SelfHostOption | HybridOption | RoutedOption | ProvisionedOption, Field(discriminator="kind")
 ]
-
-
-# The kinds that this version can cost.
-CostedOption = ApiOption | SelfHostOption

@@ -1,6 +1,7 @@
 """JSON pointers into a case, with options by id: `/options/h100/hardware/usd_per_hour`."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -103,11 +104,20 @@ def _inside(here: Any, step: str) -> tuple[Any, Quantity | None]:
 
 
 def _field(part: BaseModel, name: str) -> tuple[Any, Quantity | None]:
-    for attribute, field in type(part).model_fields.items():
-        if (field.alias or attribute) == name:
-            quantity = next((known for known in field.metadata if isinstance(known, Quantity)), None)
-            return getattr(part, attribute), quantity
-    raise LookupError(name)
+    attribute, quantity = _fields(type(part))[name]
+    return getattr(part, attribute), quantity
+
+
+@cache
+def _fields(part: type[BaseModel]) -> dict[str, tuple[str, Quantity | None]]:
+    """By name in JSON: the attribute and the bounds of each field."""
+    return {
+        field.alias or attribute: (
+            attribute,
+            next((known for known in field.metadata if isinstance(known, Quantity)), None),
+        )
+        for attribute, field in part.model_fields.items()
+    }
 
 
 def _item(items: tuple[Any, ...], step: str) -> Any:

@@ -42,10 +42,12 @@ class Quantity:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             return None
         if isinstance(value, Decimal) and self.money:
-            return value if value.is_finite() and int(value.as_tuple().exponent) >= -MONEY_DECIMALS else None
+            return value if value.is_finite() and _decimals(value) <= MONEY_DECIMALS else None
         if self.whole and isinstance(value, int):
             return Decimal(value)
-        return _exact(value)
+        number = _exact(value)
+        # A double that was computed has digits beyond any amount; they would not survive being written.
+        return round(number, MONEY_DECIMALS) if self.money and number and _decimals(number) > MONEY_DECIMALS else number
 
     @property
     def _pattern(self) -> str:
@@ -78,6 +80,10 @@ class Quantity:
         return {"anyOf": [number, {"type": "string", "pattern": self._pattern}]} if self.money else number
 
 
+def _decimals(number: Decimal) -> int:
+    return -int(number.as_tuple().exponent)
+
+
 def _exact(value: int | float | Decimal) -> Decimal | None:
     """The shortest decimal that reads back as the same double: what a person wrote, whatever carried it."""
     try:
@@ -107,6 +113,8 @@ MonthsFromOne = Annotated[int, Quantity("a whole number of months, 1 to 120", lo
 Seed = Annotated[int, Quantity("a whole number, 0 or more, below 2^53", low=0, high=2**53 - 1, whole=True)]
 Draws = Annotated[int, Quantity("a whole number, 1 to 100000", low=1, high=100_000, whole=True)]
 UncertaintyBound = Annotated[Decimal, Quantity("a number, or money as a string", low=-LARGEST, money=True)]
+HourFrom = Annotated[int, Quantity("an hour of the day, 0 to 23", low=0, high=23, whole=True)]
+HourTo = Annotated[int, Quantity("an hour of the day, 1 to 24", low=1, high=24, whole=True)]
 SampleSize = Annotated[int, Quantity("a whole number of samples, 1 or more", low=1, high=10**9, whole=True)]
 
 

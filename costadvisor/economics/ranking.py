@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from costadvisor.economics.case import Case
-from costadvisor.economics.cashflow import Totals, option_totals
+from costadvisor.economics.cashflow import Totals, totals_by_id
+from costadvisor.economics.composition import uses_gpus
 from costadvisor.economics.demand import Floats
-from costadvisor.economics.options import CostedOption
+from costadvisor.economics.options import Option
 from costadvisor.economics.values import Sample
 
 
@@ -20,30 +21,31 @@ class Ranking:
     of its own group) are no doubt about which group to choose, so they are left out.
     """
 
-    best: CostedOption
-    siblings: tuple[CostedOption, ...]
-    rivals: tuple[CostedOption, ...]
+    best: Option
+    siblings: tuple[Option, ...]
+    rivals: tuple[Option, ...]
     confidence: float
     p_cheapest: Mapping[str, float]
 
 
-def rank(allowed: tuple[CostedOption, ...], totals: Mapping[str, Totals]) -> Ranking | None:
+def rank(case: Case, allowed: tuple[Option, ...], totals: Mapping[str, Totals]) -> Ranking | None:
     """None where no option is allowed. A draw that needs more replicas than may be had is never the cheapest."""
     if not allowed:
         return None
     ordered = sorted(allowed, key=lambda option: float(totals[option.id].tco_usd.mean()))
     best, *others = ordered
-    siblings = tuple(option for option in others if _group(option) == _group(best))
-    rivals = tuple(option for option in others if _group(option) != _group(best))
-    own = _ranked_usd(totals[best.id])
-    lowest_rival = np.min([_ranked_usd(totals[rival.id]) for rival in rivals], axis=0) if rivals else np.inf
+    siblings = tuple(option for option in others if uses_gpus(case, option) == uses_gpus(case, best))
+    rivals = tuple(option for option in others if uses_gpus(case, option) != uses_gpus(case, best))
+    own = ranked_usd(totals[best.id])
+    lowest_rival = np.min([ranked_usd(totals[rival.id]) for rival in rivals], axis=0) if rivals else np.inf
     return Ranking(best, siblings, rivals, float(np.mean(own < lowest_rival)), _cheapest(ordered, totals))
 
 
 def group_difference(ranking: Ranking, sample: Sample) -> Floats:
     """(draws,) TCO of the best option less the lowest TCO of its rivals, of which there must be one."""
-    lowest = np.min([option_totals(rival, sample).tco_usd for rival in ranking.rivals], axis=0)
-    difference: Floats = option_totals(ranking.best, sample).tco_usd - lowest
+    totals = totals_by_id((ranking.best, *ranking.rivals), sample)
+    lowest = np.min([totals[rival.id].tco_usd for rival in ranking.rivals], axis=0)
+    difference: Floats = totals[ranking.best.id].tco_usd - lowest
     return difference
 
 
@@ -52,16 +54,11 @@ def baseline_of(case: Case) -> str:
     return next(option.id for option in case.options if option.baseline)
 
 
-def _group(option: CostedOption) -> str:
-    """Leaving the API is the question: everything with GPUs of one's own is the other group."""
-    return option.kind
-
-
-def _ranked_usd(totals: Totals) -> Floats:
+def ranked_usd(totals: Totals) -> Floats:
     return np.where(totals.feasible, totals.tco_usd, np.inf)
 
 
-def _cheapest(options: list[CostedOption], totals: Mapping[str, Totals]) -> dict[str, float]:
-    usd = np.array([_ranked_usd(totals[option.id]) for option in options])
+def _cheapest(options: list[Option], totals: Mapping[str, Totals]) -> dict[str, float]:
+    usd = np.array([ranked_usd(totals[option.id]) for option in options])
     winners = np.where(np.isfinite(usd.min(axis=0)), usd.argmin(axis=0), -1)
     return {option.id: float(np.mean(winners == place)) for place, option in enumerate(options)}

@@ -1,42 +1,26 @@
-"""What `evaluate` demands beyond what `parse_case` accepts: nothing left to look up, nothing it can't cost."""
+"""What `evaluate` demands beyond what `parse_case` accepts: nothing left to look up."""
 
 from decimal import Decimal
 
 from costadvisor.economics.capacity import resolved_capacity
 from costadvisor.economics.case import Case
+from costadvisor.economics.composition import is_owned
 from costadvisor.economics.costs import resolved_prices
 from costadvisor.economics.errors import CaseError
-from costadvisor.economics.options import ApiOption, CostedOption, Option, SelfHostOption
-
-COSTED_PLANS = ("on_demand",)
-COSTED_POLICIES = ("fixed", "scheduled")
-NOT_COSTED = "is not costed by this version"
+from costadvisor.economics.options import ApiOption, SelfHostOption
 
 
-def costed_options(case: Case) -> tuple[CostedOption, ...]:
-    """The options, all of kinds that are costed; CaseError with the path of the first thing that is not there."""
+def require_resolved(case: Case) -> None:
+    """CaseError with the path of the first thing that is still to be looked up."""
     for key, lengths in (("input_tokens", case.workload.input_tokens), ("output_tokens", case.workload.output_tokens)):
         if lengths.mean is None:
             raise CaseError(f"/workload/{key}/trace", "is not resolved", 'read the trace and give {"mean": tokens}')
-    return tuple(_costed(case, option) for option in case.options)
-
-
-def _costed(case: Case, option: Option) -> CostedOption:
-    path = f"/options/{option.id}"
-    if isinstance(option, ApiOption):
-        _require_prices(case, option)
-        return option
-    if isinstance(option, SelfHostOption):
-        _require_one_of(f"{path}/hardware/plan", option.hardware.plan, COSTED_PLANS)
-        _require_one_of(f"{path}/scaling/policy", option.scaling.policy, COSTED_POLICIES)
-        _require_hardware(case, option)
-        return option
-    raise CaseError(f"{path}/kind", f"{option.kind} {NOT_COSTED}", "must be api or self_host; or leave the option out")
-
-
-def _require_one_of(path: str, value: str, costed: tuple[str, ...]) -> None:
-    if value not in costed:
-        raise CaseError(path, f"{value} {NOT_COSTED}", f"must be {' or '.join(costed)}; or leave the option out")
+    for option in case.options:
+        if isinstance(option, ApiOption):
+            _require_prices(case, option)
+        if isinstance(option, SelfHostOption):
+            _require_rent(option)
+            resolved_capacity(option)
 
 
 def _require_prices(case: Case, option: ApiOption) -> None:
@@ -57,11 +41,8 @@ def _most_cached(case: Case) -> Decimal:
     return max(case.workload.cached_input_share, *bounds, Decimal(0))
 
 
-def _require_hardware(case: Case, option: SelfHostOption) -> None:
-    path = f"/options/{option.id}"
-    if option.hardware.usd_per_hour is None:
-        raise CaseError(f"{path}/hardware/usd_per_hour", "is missing", "give it, or resolve it from the catalog")
-    if option.hardware.commitment_months > case.horizon_months:
-        found = f"is {option.hardware.commitment_months}, past the horizon of {case.horizon_months} months"
-        raise CaseError(f"{path}/hardware/commitment_months", found, "make horizon_months at least as long")
-    resolved_capacity(option)
+def _require_rent(option: SelfHostOption) -> None:
+    """An owned replica has no rent; it may have a running cost an hour."""
+    if option.hardware.usd_per_hour is None and not is_owned(option):
+        path = f"/options/{option.id}/hardware/usd_per_hour"
+        raise CaseError(path, "is missing", "give it, or resolve it from the catalog")

@@ -12,11 +12,11 @@ from costadvisor.economics.values import Sample
 
 def draw(case: Case, inputs: tuple[Input, ...]) -> Sample:
     """`case.draws` sets of every uncertain input."""
-    quantiles = {stream: _uniform(case.seed, stream, case.draws) for stream in {known.stream for known in inputs}}
+    quantiles = {stream: uniform(case.seed, stream, case.draws) for stream in {known.stream for known in inputs}}
     return Sample(case, case.draws, {known.pointer: known.at(quantiles[known.stream]) for known in inputs})
 
 
-def _uniform(seed: int, stream: str, draws: int) -> Floats:
+def uniform(seed: int, stream: str, draws: int) -> Floats:
     """(draws,) in the open interval (0, 1). From raw bits, whose sequence NumPy promises to keep."""
     name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:16])
     bits = np.random.PCG64(np.random.SeedSequence([seed, name])).random_raw(draws)

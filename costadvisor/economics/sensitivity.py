@@ -3,13 +3,15 @@
 All of TCO(recommended) - TCO(best of the other group): negative keeps the recommendation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from costadvisor.economics.case import Case
+from costadvisor.economics.composition import parts_of
+from costadvisor.economics.crossings import SECTIONS, changes
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.evaluation import Sensitivity
 from costadvisor.economics.figures import exact
@@ -19,8 +21,6 @@ from costadvisor.economics.values import Sample
 
 LOW, HIGH = 0.1, 0.9
 SCANNED = 33
-SECTIONS = 16
-ROUNDS = 9
 MOST_SWITCHES = 10
 
 RATE_SPAN = 0.5
@@ -46,6 +46,11 @@ class Moved:
             for known in self.inputs
         }
 
+    @property
+    def is_capacity(self) -> bool:
+        pointer = self.shown.pointer
+        return "/capacity/" in pointer or pointer.endswith("requests_per_s_per_unit")
+
     def search_range(self) -> Floats:
         """(SCANNED,) values to look at for a switch: wider than the input's own range, and stated in the docs."""
         pointer, middle = self.shown.pointer, self.shown.middle()
@@ -61,17 +66,66 @@ class Moved:
 
 def sensitivities(case: Case, ranking: Ranking, inputs: tuple[Input, ...]) -> tuple[Sensitivity, ...]:
     """Longest bar first, without what can neither move nor switch the answer. Empty where there is no rival."""
-    moved = _streams(inputs, {option.id for option in (ranking.best, *ranking.rivals[:1])})
+    moved = _streams(inputs, {part.id for o in (ranking.best, *ranking.rivals[:1]) for part in parts_of(case, o)})
     if not ranking.rivals or not moved:
         return ()
-    middles = {known.pointer: known.middle() for known in inputs}
-    differences = _differences(case, ranking, middles, [m.at_quantile(q) for m in moved for q in (LOW, HIGH)])
-    rows = [
-        _row(one, low, high, _switches(case, ranking, middles, one))
-        for one, low, high in zip(moved, differences[::2], differences[1::2], strict=True)
-    ]
+    scan = _Scan(case, ranking, {known.pointer: known.middle() for known in inputs}, moved)
+    differences, switches = scan.at_quantiles(), scan.switches()
+    rows = [_row(*known) for known in zip(moved, differences[::2], differences[1::2], switches, strict=True)]
     kept = (row for row in rows if row.npv_low_usd != row.npv_high_usd or row.switching_values)
     return tuple(sorted(kept, key=lambda row: -abs(row.npv_high_usd - row.npv_low_usd)))
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """Many values of many inputs priced in one go: row by row one input is moved, the rest at their medians."""
+
+    case: Case
+    ranking: Ranking
+    middles: Mapping[str, float]
+    moved: Sequence[Moved]
+
+    def at_quantiles(self) -> Floats:
+        """(2 x inputs,) The difference at each input's p10 and p90."""
+        at = [one.at_quantile(quantile) for one in self.moved for quantile in (LOW, HIGH)]
+        drawn = {
+            pointer: np.array([values.get(pointer, middle) for values in at])
+            for pointer, middle in self.middles.items()
+        }
+        return group_difference(self.ranking, Sample(self.case, len(at), drawn))
+
+    def switches(self) -> list[list[float]]:
+        """Of each input every sign change in its search range, to nine digits."""
+        ranges = np.array([one.search_range() for one in self.moved])
+        kept = self._kept(np.repeat(np.arange(len(ranges)), SCANNED), ranges.ravel()).reshape(ranges.shape)
+        places = [
+            (row, place)
+            for row, changed in enumerate(kept[:, 1:] != kept[:, :-1])
+            for place in np.nonzero(changed)[0][:MOST_SWITCHES]
+        ]
+        rows = np.array([row for row, _ in places], dtype=np.intp)
+        lows, highs = (np.array([ranges[row, place + step] for row, place in places]) for step in (0, 1))
+        lows, highs = changes(lambda values: self._kept(np.tile(rows, SECTIONS + 1), values), lows, highs)
+        found: list[list[float]] = [[] for _ in self.moved]
+        for row, value in zip(rows.tolist(), ((lows + highs) / 2).tolist(), strict=True):
+            found[row].append(value)
+        return found
+
+    def _kept(self, which: NDArray[np.intp], values: Floats) -> NDArray[np.bool_]:
+        """(n,) Whether the recommendation is kept with input `which` (n,) at these values (n,).
+
+        A capacity looked at here is one that would be known, so that fleets are planned with it.
+        """
+        drawn = {pointer: np.full(values.size, middle) for pointer, middle in self.middles.items()}
+        known_capacity = np.zeros(values.size, dtype=bool)
+        for place, one in enumerate(self.moved):
+            rows = which == place
+            for pointer, moved_values in one.at_value(values[rows]).items():
+                drawn[pointer][rows] = moved_values
+            known_capacity |= rows & one.is_capacity
+        sample = Sample(self.case, values.size, drawn, replanned=known_capacity)
+        kept: NDArray[np.bool_] = group_difference(self.ranking, sample) < 0
+        return kept
 
 
 def _streams(inputs: tuple[Input, ...], compared: set[str]) -> list[Moved]:
@@ -86,14 +140,6 @@ def _shown(group: list[Input], compared: set[str]) -> Input:
     return next((known for known in group if known.pointer.split("/")[2] in compared), group[0])
 
 
-def _differences(case: Case, ranking: Ranking, middles: Mapping[str, float], changes: list[dict[str, float]]) -> Floats:
-    """(len(changes),) with everything at its median but for each change."""
-    drawn = {
-        pointer: np.array([change.get(pointer, middle) for change in changes]) for pointer, middle in middles.items()
-    }
-    return group_difference(ranking, Sample(case, len(changes), drawn))
-
-
 def _row(moved: Moved, low: float, high: float, switches: list[float]) -> Sensitivity:
     shown, middle = moved.shown.pointer, moved.shown.middle()
     return Sensitivity(
@@ -105,28 +151,3 @@ def _row(moved: Moved, low: float, high: float, switches: list[float]) -> Sensit
         switching_value=min(switches, key=lambda value: abs(value - middle), default=None),
         switching_values=tuple(switches),
     )
-
-
-def _switches(case: Case, ranking: Ranking, middles: Mapping[str, float], moved: Moved) -> list[float]:
-    """Every sign change in the search range, each bracket cut into sections until nine digits stand."""
-    values = moved.search_range()
-    kept = _kept(case, ranking, middles, moved, values)
-    places = np.nonzero(kept[1:] != kept[:-1])[0][:MOST_SWITCHES]
-    lows, highs = values[places], values[places + 1]
-    for _ in range(ROUNDS if places.size else 0):
-        cuts = np.linspace(lows, highs, SECTIONS + 1)
-        kept = _kept(case, ranking, middles, moved, cuts.ravel()).reshape(cuts.shape)
-        first = np.argmax(kept[1:] != kept[:-1], axis=0)
-        lows, highs = (np.take_along_axis(cuts, (first + step)[None, :], axis=0)[0] for step in (0, 1))
-    return [float(value) for value in (lows + highs) / 2]
-
-
-def _kept(
-    case: Case, ranking: Ranking, middles: Mapping[str, float], moved: Moved, values: Floats
-) -> NDArray[np.bool_]:
-    """Whether the recommendation is kept. A capacity looked at here is one that would be known and planned with."""
-    drawn: dict[str, Floats] = {pointer: np.full(values.size, middle) for pointer, middle in middles.items()}
-    drawn |= moved.at_value(values)
-    known_capacity = "/capacity/" in moved.shown.pointer
-    kept: NDArray[np.bool_] = group_difference(ranking, Sample(case, values.size, drawn, replanned=known_capacity)) < 0
-    return kept

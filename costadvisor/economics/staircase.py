@@ -74,7 +74,7 @@ def cheaper_stretches(fleet: Staircase, api_usd_per_request: float, lowest: floa
     froms, tos = begins[inside], edges[1:][inside]
     if examined_to is None and last < highest:
         froms, tos = np.append(froms, last), np.append(tos, highest)
-    return Cheaper(_merged(froms, tos), examined_to)
+    return Cheaper(merged(froms, tos), examined_to)
 
 
 def _affordable(fleet: Staircase, start: float, end: float) -> float:
@@ -114,7 +114,8 @@ def _jumps(load: float, usd: float, minimum: int, start: float, end: float) -> t
     return volumes[inside], np.full(int(inside.sum()), usd)
 
 
-def _merged(froms: Floats, tos: Floats) -> tuple[tuple[float, float], ...]:
+def merged(froms: Floats, tos: Floats) -> tuple[tuple[float, float], ...]:
+    """Stretches as they are shown: those with a gap under 1 % between them are one."""
     if not froms.size:
         return ()
     apart = (froms[1:] - tos[:-1]) >= GAP_MERGED * tos[:-1]

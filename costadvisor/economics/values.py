@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.pointers import peak_pointer, pointed
+
+VOLUME = "/workload/requests_per_month"
 
 
 class Values(Protocol):
@@ -25,13 +30,15 @@ class Values(Protocol):
 
 @dataclass(frozen=True)
 class Exact:
-    """The case's own numbers, as Decimal."""
+    """The case's own numbers, as Decimal, with a share of its requests (any number of times them)."""
 
     case: Case
+    share: Decimal = Decimal(1)
 
     def __call__(self, pointer: str) -> Decimal:
         value = pointed(self.case, pointer).value
-        return Decimal(0) if value is None else value
+        number = Decimal(0) if value is None else value
+        return number * self.share if pointer == VOLUME else number
 
     def constant(self, number: Decimal) -> Decimal:
         return number
@@ -41,19 +48,23 @@ class Exact:
 class Sample:
     """`draws` sets of numbers: arrays (draws,) for what is drawn, the case's own number for the rest.
 
-    `replanned` says that fleets are planned on the capacity as drawn (it is known), not on the planning capacity.
+    `replanned`, (draws,) or one for all, says that fleets are planned on what is drawn (it is known by then), not on
+    the planning capacity and at the case's own values. `constants` remembers what was looked up in the case.
     """
 
     case: Case
     draws: int = 1
     drawn: Mapping[str, Floats] = field(default_factory=dict)
-    replanned: bool = False
+    replanned: NDArray[np.bool_] | bool = False
+    constants: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, pointer: str) -> Floats | float:
         if pointer in self.drawn:
             return self.drawn[pointer]
-        value = pointed(self.case, pointer).value
-        return 0.0 if value is None else float(value)
+        if pointer not in self.constants:
+            value = pointed(self.case, pointer).value
+            self.constants[pointer] = 0.0 if value is None else float(value)
+        return self.constants[pointer]
 
     def constant(self, number: Decimal) -> float:
         return float(number)
@@ -66,4 +77,10 @@ class Sample:
     def part(self, start: int, stop: int) -> "Sample":
         """Draws start to stop, as a sample of its own."""
         drawn = {pointer: values[start:stop] for pointer, values in self.drawn.items()}
-        return Sample(self.case, stop - start, drawn, self.replanned)
+        replanned = self.replanned if isinstance(self.replanned, bool) else self.replanned[start:stop]
+        return Sample(self.case, stop - start, drawn, replanned, self.constants)
+
+    def with_share(self, share: Floats | float) -> "Sample":
+        """With that share of the requests."""
+        requests = np.broadcast_to(np.asarray(self(VOLUME) * share, dtype=np.float64), (self.draws,))
+        return Sample(self.case, self.draws, {**self.drawn, VOLUME: requests}, self.replanned, self.constants)

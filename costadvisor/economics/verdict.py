@@ -4,51 +4,65 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from costadvisor.economics.case import Case
+from costadvisor.economics.costs import fleet_month
 from costadvisor.economics.evaluation import AnswerKind, OptionResult, RuleOfThumb, Verdict, Zone
 from costadvisor.economics.figures import prose_usd
-from costadvisor.economics.options import ApiOption, CostedOption, SelfHostOption
+from costadvisor.economics.information import worth_learning
+from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
-from costadvisor.economics.wording import Findings, answer_sentence, constraint_words, doubt_sentence, reasons
+from costadvisor.economics.values import Exact
+from costadvisor.economics.wording import Findings, answer_sentence, constraint_words, doubt_sentence, reasons, to_learn
 
 ENOUGH_CONFIDENCE = 0.8
 BELOW_USD, ABOVE_USD = Decimal(1_000), Decimal(10_000)
-API_ANSWERS = ("api", "open_model_host", "provisioned")
-GPU_ANSWERS = ("serverless_gpu", "rented_gpu", "owned_gpu", "hybrid")
+PLAN_ANSWERS: dict[str, AnswerKind] = {"serverless": "serverless_gpu", "owned": "owned_gpu"}
+# An EVPI under this share of the best total is no reason to wait.
+LEAST_EVPI_SHARE = Decimal("0.01")
 
 
 def verdict(found: Findings, ranking: Ranking | None) -> Verdict:
-    """By probability alone: less than 0.8 is not enough evidence."""
+    """Not enough evidence where the doubt is dear and learning more costs less than it is worth."""
     if ranking is None:
         return _nothing_allowed(found)
-    doubtful = ranking.confidence < ENOUGH_CONFIDENCE
+    learn = worth_learning(found.information) if _doubt_is_dear(found, ranking) else []
+    doubtful = bool(learn)
     return Verdict(
         choice="not_enough_evidence" if doubtful else _answer(ranking.best),
         option=ranking.best.id,
         confidence=ranking.confidence,
         sentence=(doubt_sentence if doubtful else answer_sentence)(found, ranking),
         reasons=reasons(found, ranking),
-        measure_next=(),
+        measure_next=tuple(to_learn(found, value) for value in learn),
     )
 
 
-def rule_of_thumb(found: Findings, choice: AnswerKind) -> RuleOfThumb:
+def _doubt_is_dear(found: Findings, ranking: Ranking) -> bool:
+    information = found.information
+    if ranking.confidence >= ENOUGH_CONFIDENCE or information is None:
+        return False
+    return information.evpi_usd >= LEAST_EVPI_SHARE * abs(found.total(ranking.best))
+
+
+def rule_of_thumb(found: Findings, answer: Verdict) -> RuleOfThumb:
     """Below $1k a month of API spend self-hosting rarely pays, above $10k it often does."""
     spend = _api_spend(found)
     zone = _zone(spend) if spend is not None else None
-    fits: dict[Zone, tuple[str, ...]] = {"below": API_ANSWERS, "above": GPU_ANSWERS}
-    answered = zone is not None and choice not in ("not_enough_evidence", "no_option_allowed")
+    answered = answer.option is not None and answer.choice != "not_enough_evidence"
+    own = answered and found.own(found.options[answer.option or ""])
     return RuleOfThumb(
         api_usd_per_month=spend,
         zone=zone,
         floor_usd_per_month=min((_floor(found.case, option) for option in _fleets(found)), default=None),
-        agrees=(zone == "between" or choice in fits[zone]) if answered and zone else None,
+        agrees=(zone == "between" or own == (zone == "above")) if answered and zone else None,
     )
 
 
-def _answer(option: CostedOption) -> AnswerKind:
+def _answer(option: Option) -> AnswerKind:
     if isinstance(option, ApiOption):
         return "open_model_host" if option.open_weights else "api"
-    return "rented_gpu"
+    if isinstance(option, SelfHostOption):
+        return PLAN_ANSWERS.get(option.hardware.plan, "rented_gpu")
+    return option.kind
 
 
 def _api_spend(found: Findings) -> Decimal | None:
@@ -69,9 +83,11 @@ def _fleets(found: Findings) -> Iterator[SelfHostOption]:
 
 def _floor(case: Case, option: SelfHostOption) -> Decimal:
     """What the smallest fleet costs before it serves anything: replicas x price x hours, and people."""
-    replicas = option.scaling.min_replicas + option.scaling.spare_replicas
-    people = option.operations.fte * option.operations.usd_per_fte_year / 12
-    return replicas * (option.hardware.usd_per_hour or Decimal(0)) * case.hours_per_month + people
+    scaling = option.scaling
+    replicas = scaling.keep_warm if scaling.policy == "scale_to_zero" else scaling.min_replicas + scaling.spare_replicas
+    month = fleet_month(option, Exact(case), replicas * case.hours_per_month, Decimal(0))
+    floor: Decimal = month.rent + month.amortization + month.power + month.colocation + month.people
+    return floor
 
 
 def _nothing_allowed(found: Findings) -> Verdict:

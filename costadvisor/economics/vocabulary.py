@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Note = Annotated[str, StringConstraints(max_length=2000)]
@@ -10,6 +10,12 @@ OptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:
 Grade = Literal["A", "B", "C", "D", "E"]
 Basis = Literal["billed", "measured", "imported", "estimated", "assumed"]
 Privacy = Literal["no_training", "zero_retention", "in_region", "own_vpc", "on_prem"]
+
+
+# A key added to the format later: unwritten where it says nothing, so that a case keeps its bytes and its hash.
+left_out = Field(exclude_if=lambda value: not value)
+
+unpriced = Field(exclude_if=lambda value: value is None)
 
 
 class Part(BaseModel):

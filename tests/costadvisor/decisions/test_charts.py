@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from costadvisor.charts.plotly_json import plotly_figure
@@ -26,7 +27,7 @@ def test_cost_against_volume_draws_what_the_evaluation_says_of_today(demo: Advic
     ]
     points = {row.id: row.usd_per_month.point for row in demo.evaluation.options if row.usd_per_month}
     for option in demo.case.options:
-        assert month_usd(demo.case, option, 1.0) == pytest.approx(float(points[option.id]))
+        assert month_usd(demo.case, option, np.ones(1)) == pytest.approx(float(points[option.id]))
 
 
 def test_a_fleets_line_crosses_todays_where_the_break_even_lies(demo: Advice) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from costadvisor.economics import evaluate, parse_case
-from costadvisor.economics.cashflow import option_totals
+from costadvisor.economics.cashflow import totals_by_id
 from costadvisor.economics.checks import Checked, checks
 from costadvisor.economics.evaluation import OptionResult, Spread
-from costadvisor.economics.resolved import costed_options
 from costadvisor.economics.results import Costs
 from costadvisor.economics.values import Sample
 from tests.costadvisor.economics.cases import api, case, fleet
@@ -19,9 +18,8 @@ from tests.costadvisor.economics.cases import api, case, fleet
 @pytest.fixture
 def sound() -> Checked:
     found = parse_case(case(api(), fleet(), draws=20))
-    options, answer = costed_options(found), evaluate(found)
-    totals = {option.id: option_totals(option, Sample(found)) for option in options}
-    return Checked(found, options, answer.options, Costs(totals, totals), answer.break_even)
+    answer, totals = evaluate(found), totals_by_id(found.options, Sample(found))
+    return Checked(found, found.options, answer.options, Costs(totals, totals), answer.break_even)
 
 
 def failed(checked: Checked) -> set[str]:

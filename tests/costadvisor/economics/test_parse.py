@@ -24,10 +24,23 @@ def written(path: str, value: Any) -> dict[str, Any]:
         here = here[int(step)] if step.isdigit() else here.setdefault(step, {})
     if value is GONE:
         del here[last]
+    elif isinstance(here, list) and int(last) == len(here):
+        here.append(value)
     else:
         here[int(last) if last.isdigit() else last] = value
     return content
 
+
+MIX = {"id": "mix", "kind": "hybrid", "base": "h100", "overflow": "today"}
+ROUTER = {"id": "router", "kind": "routed", "small": "h100", "large": "today", "small_share": 0.6}
+UNITS = {
+    "id": "ptu",
+    "kind": "provisioned",
+    "provider": "azure",
+    "model": "gpt-4o",
+    "usd_per_unit_hour": "1",
+    "requests_per_s_per_unit": 1,
+}
 
 REFUSED = [
     # What is missing, unknown or of the wrong kind.
@@ -107,6 +120,58 @@ REFUSED = [
         "/constraints/min_quality/reference",
         "no option",
     ),
+    # Plans, policies and mixtures.
+    ("options.1.hardware.power_kw", 1, "/options/h100/hardware/power_kw", 'belongs to "plan": "owned"'),
+    ("options.1.hardware.residual_share", 0.2, "/options/h100/hardware/residual_share", 'belongs to "plan": "owned"'),
+    (
+        "options.1.hardware.colocation_usd_per_month",
+        "9",
+        "/options/h100/hardware/colocation_usd_per_month",
+        'belongs to "plan": "owned"',
+    ),
+    (
+        "options.1.hardware",
+        {"gpu": "H100", "plan": "owned", "purchase_usd": "9", "commitment_months": 12},
+        "/options/h100/hardware/commitment_months",
+        "useful_life_months",
+    ),
+    (
+        "options.1.hardware",
+        {"gpu": "H100", "plan": "reserved_1y", "commitment_months": 36},
+        "/options/h100/hardware/commitment_months",
+        "must be 12",
+    ),
+    ("options.1.hardware.useful_life_months", 0, "/options/h100/hardware/useful_life_months", "1 to 120"),
+    ("options.1.hardware.commitment_months", 121, "/options/h100/hardware/commitment_months", "0 to 120"),
+    ("options.1.scaling.keep_warm", 1, "/options/h100/scaling/keep_warm", "scale_to_zero"),
+    ("options.1.scaling.window_hours_per_day", 2, "/options/h100/scaling/window_hours_per_day", "window"),
+    ("options.1.scaling.window_hours_per_day", 25, "/options/h100/scaling/window_hours_per_day", "at most 24"),
+    ("options.1.scaling.cold_start_s", -1, "/options/h100/scaling/cold_start_s", "0 or more"),
+    ("options.2", MIX | {"base": "today"}, "/options/mix/base", "of kind self_host (h100)"),
+    ("options.2", MIX | {"overflow": "h100"}, "/options/mix/overflow", "of kind api (today)"),
+    ("options.2", MIX | {"overflow": "nothing"}, "/options/mix/overflow", "no option"),
+    ("options.2", {"id": "mix", "kind": "hybrid", "overflow": "today"}, "/options/mix/base", "missing"),
+    ("options.2", ROUTER | {"small_share": 1.5}, "/options/router/small_share", "a share from 0 to 1"),
+    ("options.2", ROUTER | {"small": "today"}, "/options/router/large", "another option"),
+    ("options.2", ROUTER | {"large": "router"}, "/options/router/large", "of kind routed"),
+    ("options.2", UNITS | {"min_units": 0}, "/options/ptu/min_units", "1 or more"),
+    ("options.2", UNITS | {"requests_per_s_per_unit": 0}, "/options/ptu/requests_per_s_per_unit", "above 0"),
+    ("options.2", UNITS | {"usd_per_unit_hour": "-1"}, "/options/ptu/usd_per_unit_hour", "an amount in USD"),
+    ("options.1.hardware.spot", {"fallback_usd_per_hour": "3"}, "/options/h100/hardware/spot", '"plan": "spot"'),
+    ("options.1.hardware.spot", {}, "/options/h100/hardware/spot/fallback_usd_per_hour", "missing"),
+    ("workload.cache_write_input_share", 1.1, "/workload/cache_write_input_share", "a share from 0 to 1"),
+    (
+        "workload",
+        {**case(api())["workload"], "cached_input_share": 0.6, "cache_write_input_share": 0.5},
+        "/workload/cache_write_input_share",
+        "at most 1",
+    ),
+    (
+        "options.0.prices.windows",
+        [{"from_hour_utc": 24, "to_hour_utc": 4, "price_factor": 1}],
+        "/options/today/prices/windows/0/from_hour_utc",
+        "0 to 23",
+    ),
     # Pointers.
     ("uncertainty./nothing", [1, 2, 3], "/uncertainty/~1nothing", "points at nothing"),
     ("uncertainty./options/x/setup_usd", [1, 2, 3], "/uncertainty/~1options~1x~1setup_usd", "nothing"),
@@ -128,13 +193,16 @@ def test_refusals_name_the_path_and_what_is_right(field: str, value: Any, path: 
     assert refused.value.remedy
 
 
-def test_references_between_options_are_checked() -> None:
-    mix = {"id": "mix", "kind": "hybrid", "base": "today", "overflow": "today"}
-    with pytest.raises(CaseError, match=r"/options/mix/base: is 'today', of kind api"):
-        parse_case(case(api(), fleet(), mix))
-    router = {"id": "r", "kind": "routed", "small": "h100", "large": "h100", "small_share": 0.5}
-    with pytest.raises(CaseError, match=r"/options/r/large"):
-        parse_case(case(api(), fleet(), router))
+def test_a_hybrids_base_is_a_fleet_that_can_be_one() -> None:
+    zero = fleet(scaling={"policy": "scale_to_zero"})
+    with pytest.raises(CaseError, match=r"/options/mix/base: is 'h100', whose policy is scale_to_zero; must be"):
+        parse_case(case(api(), zero, MIX))
+
+
+def test_a_gate_refers_to_an_option_that_has_a_score_of_its_own() -> None:
+    gate = {"min_quality": {"measure": "m", "reference": "mix", "margin": 0}}
+    with pytest.raises(CaseError, match=r"/constraints/min_quality/reference: is 'mix', of kind hybrid"):
+        parse_case(case(api(), fleet(), MIX, constraints=gate))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +235,12 @@ def test_money_is_exact_however_it_is_written(price: str) -> None:
     assert isinstance(option, ApiOption)
     assert option.prices
     assert option.prices.input_usd_per_mtok == Decimal("0.1")
+
+
+@pytest.mark.parametrize("price", [0.1 + 0.2, 1e-300, 1 / 3, 123456789.123456789])
+def test_a_computed_double_is_read_as_far_as_an_amount_is_written(price: float) -> None:
+    found = parse_case(case(api(prices={"input_usd_per_mtok": price})))
+    assert parse_case(case_bytes(found).decode()) == found
 
 
 def test_two_spellings_of_a_case_are_the_same_case() -> None:

@@ -89,18 +89,24 @@ def test_adding_an_option_changes_no_other_row(
             assert getattr(row(alone, id_), field) == getattr(row(joined, id_), field)
 
 
-def test_ten_thousand_draws_of_four_options_take_under_two_seconds_of_one_core() -> None:
-    """Every hour of the week different, two fleets that follow it, batch work moved, three years of months."""
+def test_ten_thousand_draws_of_eight_options_take_a_second_of_one_core() -> None:
+    """Every hour of the week different, three fleets that follow it, batch work moved, three years of months.
+
+    0.6 s and 63 MB on an idle core of 2026; allowed is what a busy one takes.
+    """
     shape = [1 + (hour * 37 % 101) / 50 for hour in range(168)]
     workload = {"requests_per_month": 50_000_000, "hourly_shape": shape, "batchable_share": 0.1}
-    scheduled = {"policy": "scheduled", "cold_start_s": 120}
-    options = (
-        api(),
-        fleet("fixed"),
-        fleet("scheduled", scaling=scheduled),
-        fleet("other", scaling=scheduled, hardware={"gpu": "A100"}),
-    )
-    parsed = parse_case(case(*options, workload=workload, draws=10_000))
-    began = time.process_time()
-    evaluate(parsed)
-    assert time.process_time() - began < 2
+    fleets = [
+        fleet(
+            f"f{place}",
+            scaling={"policy": "scheduled", "cold_start_s": 120} if place % 2 else {},
+            hardware={"gpu": f"G{place}"},
+        )
+        for place in range(6)
+    ]
+    host = api("host", baseline=False, provider="deepinfra")
+    for draws, allowed_s in ((1_000, 0.4), (10_000, 2.0)):
+        parsed = parse_case(case(api(), host, *fleets, workload=workload, draws=draws))
+        began = time.process_time()
+        evaluate(parsed)
+        assert time.process_time() - began < allowed_s

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from costadvisor.economics import case_bytes, evaluate, parse_case
+from costadvisor.economics import case_bytes, case_sha256, evaluate, parse_case
 from costadvisor.economics.schema import case_json_schema, evaluation_json_schema
 from tests.costadvisor.economics.cases import api, case, fleet
 
@@ -61,3 +61,11 @@ def test_the_schema_refuses_what_the_parser_refuses() -> None:
     validator = Draft202012Validator(json.loads(case_json_schema()))
     for bad in (case(api(), unknown=1), case(api(), draws=1.5), case(api(), discount_rate_per_year=-1)):
         assert not validator.is_valid(bad)
+
+
+def test_keys_added_later_leave_the_bytes_of_a_case_without_them_as_they_were() -> None:
+    """Hashes of cases stand in signed recommendations."""
+    written = case_bytes(parse_case(case(api(), fleet()))).decode()
+    for key in ("spot", "windows", "cache_write_usd_per_mtok", "cache_write_input_share"):
+        assert key not in written
+    assert case_sha256(parse_case(case(api(), fleet()))).startswith("653eb638597e")

@@ -28,7 +28,7 @@ def test_rent_gpus() -> None:
     assert found.rule_of_thumb.agrees is True
 
 
-def test_not_enough_evidence_by_probability_alone() -> None:
+def test_not_enough_evidence_says_what_to_learn_first() -> None:
     found = answer(
         api(), fleet(capacity={"requests_per_s": 4, "grade": "E"}), workload={"requests_per_month": 16_000_000}
     )
@@ -37,8 +37,7 @@ def test_not_enough_evidence_by_probability_alone() -> None:
     assert found.verdict.choice == "not_enough_evidence"
     assert found.verdict.option in ("today", "h100")
     assert found.verdict.sentence.startswith("Not enough evidence to decide")
-    assert found.value_of_information is None
-    assert any("probability alone" in text for text in found.limitations)
+    assert found.verdict.measure_next[0].startswith("calibrate Qwen3-8B on H100, for about $40")
     assert found.rule_of_thumb.agrees is None
 
 
@@ -52,9 +51,8 @@ def test_siblings_cast_no_doubt_on_leaving_the_api() -> None:
     shares = [row(found, id_).p_cheapest or 0 for id_ in ("a", "b")]
     assert max(shares) < 0.9
     assert sum(row(found, id_).p_cheapest or 0 for id_ in ("today", "a", "b")) == pytest.approx(1)
-    assert any(
-        reason.startswith("Of the fleets of our own the next is Qwen3-8B on H200") for reason in found.verdict.reasons
-    )
+    sibling = "Of the options on our own GPUs the next is Qwen3-8B on H200"
+    assert any(reason.startswith(sibling) for reason in found.verdict.reasons)
 
 
 def test_no_option_allowed_says_what_each_relaxation_saves() -> None:
@@ -122,12 +120,15 @@ def test_draws_beyond_max_replicas_are_lost_draws() -> None:
     assert any("may be had; those count as lost" in text for text in capped.limitations)
 
 
-def test_a_fleet_alone_that_may_fall_short_is_in_doubt() -> None:
+def test_a_fleet_alone_that_may_fall_short_says_so() -> None:
     found = answer(
         fleet(baseline=True, scaling={"max_replicas": 2}), workload={"requests_per_month": 4 * 730 * 3600 * 1.9}
     )
-    assert found.verdict.choice == "not_enough_evidence"
-    assert "needs more replicas than may be had" in found.verdict.sentence
+    assert found.verdict.confidence is not None
+    assert found.verdict.confidence < 0.8
+    assert found.verdict.choice == "rented_gpu"
+    assert "there is no allowed API to compare it with, and in 88 % of draws it needs more" in found.verdict.sentence
+    assert any("may be had; those count as lost" in text for text in found.limitations)
 
 
 def test_every_evaluation_checks_itself() -> None:
