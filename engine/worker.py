@@ -76,6 +76,8 @@ class EngineReplica:
 
     def step(self, until: float) -> Stepped:
         result = self.engine.step()
+        if result is None:
+            raise RuntimeError("the load asked for a step and the engine has nothing to do")
         return Stepped(result.record, [request for request, _ in result.tokens])
 
     def generate(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
