@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llguidance.hf
 import numpy as np
@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+# On one line, spaced as json.dumps does it: a model that may write any white space may write nothing else for long.
+LAYOUT: "JsonCompileOptions" = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class JsonGrammar:
@@ -22,7 +28,7 @@ class JsonGrammar:
 
     def mask(self, schema: Mapping[str, Any]) -> "JsonMask":
         """Raises InputError for what is no JSON schema, or is one that the library can't enforce."""
-        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema))
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=LAYOUT)
         problem = LLMatcher.validate_grammar(grammar, self._tokenizer)
         if problem and not problem.startswith("WARNING"):
             raise InputError(f"json_schema: {problem.splitlines()[0]}")
