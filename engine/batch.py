@@ -3,16 +3,17 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from engine.config import ModelShape, SchedulerConfig
 from engine.kv_cache import PADDING_BLOCK
-from engine.request import Request
+from engine.sampler import Draws, PromptScores
 from engine.scheduler import Chunk, Step
 from kernels import reference
-from kernels.reference import DecodeGroup, PromptChunk, SamplingRows
+from kernels.reference import DecodeGroup, PromptChunk
 
 # Decodes are attended to in groups, each padded to its longest context. A group costs as many extra calls a layer as
 # reading about this many tokens.
@@ -30,26 +31,41 @@ class Batch:
     decodes: dict[int | None, list[DecodeGroup]]  # by sliding window; None is full attention
     chunks: dict[int | None, list[PromptChunk]]
     sampled: Tensor  # [S] indices into T
-    sampling: SamplingRows | None  # None when all are greedy
+    draws: Draws
+    scores: list[PromptScores]
+    unknown: Tensor  # [U] indices into T of tokens that the step before is still to bring
+    unknown_from: Tensor  # [U] and which of its draws they are
 
 
-def build(step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.dtype) -> Batch:
-    """Lay a step out, before its tokens are read back.
+def build(
+    step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.dtype, before: Step | None = None
+) -> Batch:
+    """Lay a step out, before its tokens are read back; `before` is the launched step whose tokens are not read yet.
 
     Changes the step: decodes are reordered (their order carries no meaning), and one that outgrows LongRoPE's
     original length becomes a prompt chunk of the whole sequence.
     """
     if shape.longrope_length is not None:
         _restart_outgrown(step, shape.longrope_length)
-    step.decodes.sort(key=lambda chunk: chunk.start, reverse=True)
+    step.decodes.sort(key=itemgetter(1), reverse=True)
+    all_chunks = step.chunks
+    decodes = all_chunks[: len(step.decodes)]
     size = config.block_size
     tokens: list[int] = []
     rotary_rows: list[int] = []
     slots: list[int] = []
     last: list[int] = []
-    for chunk in step.chunks:
+    scores: list[PromptScores] = []
+    unknown: list[tuple[int, int]] = []
+    order = {} if before is None else {request: number for number, request in enumerate(before.sampled)}
+    for chunk in all_chunks:
         span = range(chunk.start, chunk.start + chunk.count)
-        tokens += chunk.request.tokens[span.start : span.stop]
+        scores += PromptScores.of(chunk, first=len(tokens))
+        known = chunk.request.tokens[span.start : span.stop]
+        tokens += known
+        if len(known) < chunk.count:
+            unknown.append((len(tokens), order[chunk.request]))
+            tokens.append(0)
         rotary_rows += _rotary_rows(chunk, span, shape.longrope_length)
         slots += _slots(chunk.request.blocks, span, size)
         if chunk.samples:
@@ -60,10 +76,13 @@ def build(step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.d
         rotary_rows=torch.tensor(rotary_rows),
         slots=torch.tensor(slots),
         fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
-        decodes={window: _decode_groups(step.decodes, size, window, dtype) for window in windows},
+        decodes={window: _decode_groups(decodes, size, window, dtype) for window in windows},
         chunks={window: _prompt_chunks(step, size, window, dtype) for window in windows},
         sampled=torch.tensor(last, dtype=torch.int64),
-        sampling=_sampling_rows([chunk.request for chunk in step.chunks if chunk.samples]),
+        draws=Draws.of([chunk for chunk in all_chunks if chunk.samples]),
+        scores=scores,
+        unknown=torch.tensor([place for place, _ in unknown], dtype=torch.int64),
+        unknown_from=torch.tensor([number for _, number in unknown], dtype=torch.int64),
     )
 
 
@@ -72,17 +91,16 @@ def _restart_outgrown(step: Step, original: int) -> None:
 
     Its blocks are its own, since such models are served without a prefix cache (`engine.runner.resolve`).
     """
-    outgrown = [chunk for chunk in step.decodes if chunk.start == original]
-    step.decodes = [chunk for chunk in step.decodes if chunk.start != original]
-    step.prefills += [Chunk(chunk.request, 0, original + 1, samples=True) for chunk in outgrown]
+    outgrown = [request for request, position in step.decodes if position == original]
+    step.decodes = [decode for decode in step.decodes if decode[1] != original]
+    step.prefills += [Chunk(request, 0, original + 1, samples=True) for request in outgrown]
 
 
 def _rotary_rows(chunk: Chunk, span: range, longrope_length: int | None) -> range:
     """Positions, or for LongRoPE rows of a table whose first `longrope_length` rows serve short sequences."""
     if longrope_length is None:
         return span
-    request = chunk.request
-    length = span.stop if chunk.samples else len(request.tokens) + request.in_flight
+    length = span.stop if chunk.samples else chunk.request.planned
     shift = longrope_length if length > longrope_length else 0
     return range(span.start + shift, span.stop + shift)
 
@@ -141,16 +159,3 @@ def _prompt_chunks(step: Step, size: int, window: int | None, dtype: torch.dtype
         chunks.append(reference.prompt_chunk(first, table, chunk.start - skip * size, chunk.count, window, dtype))
         first += chunk.count
     return chunks
-
-
-def _sampling_rows(requests: list[Request]) -> SamplingRows | None:
-    params = [request.params for request in requests]
-    if all(p.temperature == 0 for p in params):
-        return None
-    return SamplingRows(
-        temperature=torch.tensor([p.temperature for p in params]),
-        top_k=torch.tensor([p.top_k for p in params]),
-        top_p=torch.tensor([p.top_p for p in params]),
-        seed=torch.tensor([p.seed for p in params]),
-        position=torch.tensor([len(r.tokens) + r.in_flight - 1 for r in requests]),
-    )

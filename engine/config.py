@@ -214,6 +214,7 @@ class EngineOptions:
     token_budget: int | None = None
     prefix_cache: bool = True
     dummy_weights: bool = False
+    overlap: bool | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
@@ -231,3 +232,4 @@ class EngineConfig:
     dtype: str
     dummy_weights: bool
     kv_bytes_per_token: int
+    overlap: bool  # launch a step before the tokens of the one before it are read

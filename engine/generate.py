@@ -19,13 +19,11 @@ import torch
 from engine.config import EngineOptions
 from engine.engine import Engine
 from engine.errors import InputError
-from engine.gguf import converted
 from engine.request import Request, SamplingParams
 from engine.stats import StepRecord
 from engine.tokenizer import Tokenizer
 
-KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-SAMPLING_FIELDS = {field.name: field.type for field in dataclasses.fields(SamplingParams)}
+NOT_SAMPLING = ("prompt", "prompt_token_ids", "priority")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,13 +44,12 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it")
-    tokenizer = Tokenizer.load(converted(args.model))
     engine = Engine(args.model, _options(args))
-    requests = [_add(engine, tokenizer, number, line, args) for number, line in enumerate(lines, start=1)]
+    requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
     started = time.monotonic()
     steps = [result.record for result in engine.run()]
     seconds = time.monotonic() - started
-    _write(args.out, "".join(_output_line(i, r, tokenizer) for i, r in enumerate(requests)))
+    _write(args.out, "".join(_output_line(i, r, engine.tokenizer) for i, r in enumerate(requests)))
     if args.stats:
         _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds), indent=2) + "\n")
 
@@ -81,6 +78,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-blocks", type=int, help="KV blocks; default: from free memory")
     parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512 on a CPU")
     parser.add_argument("--no-prefix-cache", action="store_true")
+    parser.add_argument(
+        "--overlap",
+        action=argparse.BooleanOptionalAction,
+        help="lay a step out before the tokens of the one before are read; default: not on a CPU",
+    )
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
 
 
@@ -98,6 +100,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         token_budget=args.token_budget,
         prefix_cache=not args.no_prefix_cache,
         dummy_weights=args.dummy_weights,
+        overlap=args.overlap,
     )
 
 
@@ -121,48 +124,38 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _add(engine: Engine, tokenizer: Tokenizer, number: int, line: dict[str, Any], args: argparse.Namespace) -> Request:
+def _add(engine: Engine, number: int, line: dict[str, Any], args: argparse.Namespace) -> Request:
     fields = {
         "max_tokens": args.max_tokens,
         "temperature": args.temperature,
         "seed": args.seed + number - 1,
         "ignore_eos": args.ignore_eos,
-    } | {name: value for name, value in line.items() if name not in ("prompt", "prompt_token_ids")}
+    } | {name: value for name, value in line.items() if name not in NOT_SAMPLING}
     try:
-        prompt = line["prompt_token_ids"] if "prompt_token_ids" in line else tokenizer.encode(line["prompt"])
-        return engine.add(_checked(prompt, engine.runner.shape.vocab), _sampling_params(fields))
+        prompt = line["prompt_token_ids"] if "prompt_token_ids" in line else engine.tokenizer.encode(line["prompt"])
+        if not isinstance(prompt, list):
+            raise InputError(f"prompt_token_ids is {prompt!r}; it must be a list of token ids")
+        priority = line.get("priority", 0)
+        if type(priority) is not int:
+            raise InputError(f"priority is {priority!r}; it must be a whole number")
+        return engine.add(prompt, SamplingParams.from_json(fields), priority=priority)
     except InputError as error:
         raise InputError(f"{args.prompts} line {number}: {error}") from None
 
 
-def _checked(prompt: Any, vocabulary: int) -> list[int]:
-    if not isinstance(prompt, list) or not all(isinstance(t, int) and 0 <= t < vocabulary for t in prompt):
-        raise InputError(f"prompt_token_ids must be a list of whole numbers from 0 to {vocabulary - 1}")
-    return prompt
-
-
-def _sampling_params(fields: dict[str, Any]) -> SamplingParams:
-    for name, value in fields.items():
-        wanted = SAMPLING_FIELDS.get(name)
-        if wanted is None:
-            raise InputError(
-                f"unknown field {name!r}; known are prompt, prompt_token_ids, {', '.join(SAMPLING_FIELDS)}"
-            )
-        kinds = (int, float) if wanted is float else (wanted,)
-        if type(value) not in kinds:
-            raise InputError(f"{name} is {value!r}; it must be {KINDS[wanted]}")
-    return SamplingParams(**fields)
-
-
 def _output_line(index: int, request: Request, tokenizer: Tokenizer) -> str:
-    line = {
+    line: dict[str, Any] = {
         "index": index,
         "token_ids": request.output,
-        "text": tokenizer.decode(request.output),
+        "text": tokenizer.text(request.output, request.params.stop, request.params.min_tokens),
         "finish_reason": request.finish_reason,
         "prompt_tokens": len(request.prompt),
         "cached_tokens": request.cached_tokens,
     }
+    if request.params.logprobs is not None:
+        line["logprobs"] = [entry._asdict() for entry in request.logprobs]
+    if request.params.prompt_logprobs is not None:
+        line["prompt_logprobs"] = [entry._asdict() for entry in request.prompt_logprobs]
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 

@@ -87,7 +87,7 @@ class Decoder:
         self._embedding_scale = torch.tensor(shape.hidden**0.5, dtype=dtype) if shape.scaled_embedding else None
 
     def __call__(self, batch: Batch, caches: Tensor) -> Tensor:
-        """Logits `[S, V]` of the sampled tokens; writes the step's keys and values into `caches [layers, …]`."""
+        """Hidden states `[T, hidden]`, before the last norm; writes keys and values into `caches [layers, …]`."""
         eps = self.shape.rms_eps
         angles = self._rotary.at(batch.rotary_rows)
         window_angles = angles if self._window_rotary is self._rotary else self._window_rotary.at(batch.rotary_rows)
@@ -104,8 +104,11 @@ class Decoder:
             x = layer.mlp(x, self._activation)
             if layer.mlp_post_norm is not None:
                 x = reference.rms_norm(x, layer.mlp_post_norm, eps)
-        x = (x + residual)[batch.sampled]
-        logits = self.weights.head(reference.rms_norm(x, self.weights.norm, eps))
+        return x + residual
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`[N, V]` of hidden states `[N, hidden]`."""
+        logits = self.weights.head(reference.rms_norm(hidden, self.weights.norm, self.shape.rms_eps))
         cap = self.shape.logit_softcap
         return logits if cap is None else reference.softcap(logits, cap)
 

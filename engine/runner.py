@@ -2,18 +2,21 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import torch
 from torch import Tensor
 
-from engine import batch
+from engine import batch, sampler
+from engine.batch import Batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
 from engine.errors import InputError
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
+from engine.sampler import Drawn
 from engine.scheduler import Step
 from engine.weights import load_weights
 from kernels import reference
@@ -26,7 +29,7 @@ class Runner:
     """Computes steps on the CPU. Everything chosen stands in `config`."""
 
     def __init__(self, model: Path, options: EngineOptions) -> None:
-        folder = converted(model)
+        self.folder = folder = converted(model)
         self.shape = ModelShape.from_folder(folder)
         self.config = resolve(self.shape, options)
         self.stop_ids = _stop_ids(folder)
@@ -34,14 +37,20 @@ class Runner:
         self._decoder = Decoder(self.shape, load_weights(folder, self.shape, self._dtype, options.dummy_weights))
         self._caches = self._kv_memory()
 
+    def launch(self, step: Step, before: "Launched | None" = None) -> "Launched":
+        """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
+        unread = None if before is None else before.step
+        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype, unread)
+        return Launched(step, laid_out, before, self._compute)
+
     @torch.inference_mode()
-    def run(self, step: Step) -> list[int]:
-        """Compute a step; returns a token for each chunk that samples, in the step's order."""
-        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype)
+    def _compute(self, laid_out: Batch, before: Tensor | None) -> Drawn:
+        """`before` are the tokens of the step launched before this one, if they were not known when it was laid out."""
+        if before is not None:
+            laid_out.tokens[laid_out.unknown] = before[laid_out.unknown_from]
         reference.clear_blocks(self._caches, laid_out.fresh)
-        logits = self._decoder(laid_out, self._caches)
-        drawn: list[int] = reference.sample(logits, laid_out.sampling).tolist()
-        return drawn
+        hidden = self._decoder(laid_out, self._caches)
+        return sampler.draw(self._decoder.logits, hidden, laid_out.sampled, laid_out.draws, laid_out.scores)
 
     def _kv_memory(self) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
@@ -50,6 +59,27 @@ class Runner:
         caches = torch.empty(sizes, dtype=self._dtype).transpose(2, 3)
         reference.clear_blocks(caches, torch.tensor([PADDING_BLOCK]))
         return caches
+
+
+class Launched:
+    """A step under way. The CPU is busy either way, so a step waits there until it is read, and then runs through: laid
+    out in advance and in the same order as on a device that works on its own."""
+
+    def __init__(
+        self, step: Step, laid_out: Batch, before: "Launched | None", compute: Callable[[Batch, Tensor | None], Drawn]
+    ) -> None:
+        self.step = step
+        self.tokens: Tensor | None = None  # once read
+        self._laid_out = laid_out
+        self._before = before
+        self._compute = compute
+
+    def read(self) -> Drawn:
+        """Wait for the step; call it in the order of launches, once each."""
+        drawn = self._compute(self._laid_out, None if self._before is None else self._before.tokens)
+        self.tokens = drawn.tokens
+        self._before = None
+        return drawn
 
 
 def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
@@ -75,6 +105,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         dtype=dtype,
         dummy_weights=options.dummy_weights,
         kv_bytes_per_token=kv_bytes,
+        overlap=device != "cpu" if options.overlap is None else options.overlap,
     )
 
 

@@ -9,8 +9,9 @@ from engine.scheduler import Scheduler, Step
 class StepRecord:
     """One row of the step log; the step model is fitted on these.
 
-    `started_s` is the monotonic clock, `ms` the time until the step's tokens were known. `decode_context` counts KV
-    tokens read by decodes, `prefill_pairs` query-key pairs of prompt chunks.
+    `started_s` is the monotonic clock, `ms` the time until the step's tokens were known; with one step ahead they are
+    counted from when the tokens before were known, so that they add up to the time that went by. `decode_context`
+    counts KV tokens read by decodes, `prefill_pairs` query-key pairs of prompt chunks.
     """
 
     started_s: float

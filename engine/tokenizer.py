@@ -1,5 +1,6 @@
 """Text to token ids and back, by the model folder's own tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,85 @@ class Tokenizer:
         ids: list[int] = self._inner(text)["input_ids"]
         return ids
 
+    def fast(self) -> Any:
+        """The transformers tokenizer; raises InputError where the folder has none."""
+        if self._inner is None:
+            raise InputError(f"{self.folder} has no tokenizer, which stop texts and json_schema need")
+        return self._inner
+
     def decode(self, ids: list[int]) -> str | None:
         """The text without special tokens, or None where the folder has no tokenizer."""
         return None if self._inner is None else str(self._inner.decode(ids, skip_special_tokens=True))
+
+    def text(self, ids: list[int], stops: Sequence[str], min_tokens: int) -> str | None:
+        """The text of a whole output, up to its first stop text; None where the folder has no tokenizer."""
+        if not stops or self._inner is None:
+            return self.decode(ids)
+        stream = TextStream(self, stops, min_tokens)
+        return "".join([*map(stream.push, ids), stream.flush()])
+
+
+class TextStream:
+    """The text of a growing list of tokens, handed out as soon as no later token can change it.
+
+    Held back are the bytes of an unfinished character, and what may turn out to begin a stop text. The first stop text
+    behind the first `min_tokens` tokens ends the stream, and is no part of the text.
+
+        ids   … │ context │ settled ........ newest
+                the tokens from `context` to `settled` are decoded again for the spaces between them and the new ones
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), min_tokens: int = 0) -> None:
+        self.stopped = False
+        self._tokenizer = tokenizer
+        self._stops = stops
+        self._min_tokens = min_tokens
+        self._count = 0
+        self._ids: list[int] = []  # from `context` on
+        self._settled = 0
+        self._held = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a tokenizer to make text with."""
+        return self._tokenizer.decode([]) is not None
+
+    def push(self, token: int) -> str:
+        """Take a token; returns the text that is certain now."""
+        if self.stopped:
+            return ""
+        self._count += 1
+        self._ids.append(token)
+        new = self._undecided()
+        if new.endswith("\ufffd"):
+            return ""
+        self._ids = self._ids[self._settled :]
+        self._settled = len(self._ids)
+        self._held += new
+        return self._release()
+
+    def flush(self) -> str:
+        """The rest, once no more tokens come."""
+        return "" if self.stopped else self._held + self._undecided()
+
+    def _undecided(self) -> str:
+        before = self._tokenizer.decode(self._ids[: self._settled]) or ""
+        return (self._tokenizer.decode(self._ids) or "")[len(before) :]
+
+    def _release(self) -> str:
+        held, self._held = self._held, ""
+        if self._count > self._min_tokens:
+            found = [index for index in map(held.find, self._stops) if index >= 0]
+            if found:
+                self.stopped = True
+                return held[: min(found)]
+            keep = max((_overlap(held, stop) for stop in self._stops), default=0)
+            self._held = held[len(held) - keep :]
+            held = held[: len(held) - keep]
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that `stop` begins with."""
+    longest = min(len(text), len(stop) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-# How often an OpenMP thread looks before it sleeps at a barrier. The default spins for milliseconds, so that one busy
-# neighbour on the same cores makes a step twenty times slower; this costs about 2 % when there is none.
-SPIN_COUNT = "1000"
-
 
 class Replica(Backend, Protocol):
     """What the worker serves: a backend that can also describe itself and continue given prompts."""
@@ -76,6 +72,8 @@ class EngineReplica:
 
     def step(self, until: float) -> Stepped:
         result = self.engine.step()
+        if result is None:
+            raise RuntimeError("the load asked for a step and the engine has nothing to do")
         return Stepped(result.record, [request for request, _ in result.tokens])
 
     def generate(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
@@ -99,7 +97,6 @@ class EngineReplica:
 
 def start_engine(command: Message, interrupted: threading.Event) -> EngineReplica:
     """Import torch, load the model; raises InputError for what can't be served."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch loads OpenMP
     import torch
 
     if command["threads"] is not None:

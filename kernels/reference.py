@@ -238,14 +238,56 @@ def _attend(
 
 
 @dataclass(frozen=True, slots=True)
+class LogitEdits:
+    """Changes to logits `[S, V]` before a draw, sparse: columns of equal length, the first two row and token.
+
+    `bias` (row, token, value); `penalties` (row, token, factor, amount), each token of a row once; `forbidden` (row,
+    token); `masked [M]` rows of which `allowed [M, V]` bool says what may stay, at least one token each.
+    """
+
+    bias: tuple[Tensor, ...]
+    penalties: tuple[Tensor, ...]
+    forbidden: tuple[Tensor, ...]
+    masked: Tensor
+    allowed: Tensor | None
+
+
+def edit_logits(logits: Tensor, edits: LogitEdits) -> Tensor:
+    """Bias, penalties, then what is forbidden; returns a copy in float32.
+
+    A penalty divides positive logits by its factor and multiplies negative ones, and then takes its amount off.
+    """
+    edited = logits.to(torch.float32, copy=True)
+    rows, tokens, values = edits.bias
+    edited.index_put_((rows, tokens), values, accumulate=True)
+    rows, tokens, factors, amounts = edits.penalties
+    picked = edited[rows, tokens]
+    edited[rows, tokens] = torch.where(picked > 0, picked / factors, picked * factors) - amounts
+    rows, tokens = edits.forbidden
+    edited[rows, tokens] = NEVER
+    if edits.allowed is not None:
+        edited[edits.masked] = edited[edits.masked].masked_fill(~edits.allowed, NEVER)
+    return edited
+
+
+def token_logprobs(logits: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Log probabilities of `tokens [N]` under `logits [N, V]`, and the `count` largest with their ids, in float32."""
+    logprobs = logits.float().log_softmax(dim=-1)
+    likeliest, ids = logprobs.topk(count, dim=-1)
+    return logprobs.gather(-1, tokens[:, None])[:, 0], likeliest, ids
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingRows:
-    """Sampling parameters as tensors, one row a token to draw: `temperature, top_p [S]` float32, the rest int64."""
+    """Sampling parameters as tensors, one row a token to draw: `temperature, top_p, min_p [S]` float32, the rest
+    int64. `min_p` None is 0 for all."""
 
     temperature: Tensor
     top_k: Tensor
     top_p: Tensor
     seed: Tensor
     position: Tensor
+    min_p: Tensor | None = None
 
 
 def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
@@ -258,6 +300,9 @@ def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
     if rows is None:
         return greedy
     scores = logits.float() / rows.temperature.clamp_min(1e-6)[:, None]
+    if rows.min_p is not None:
+        least = scores.max(dim=-1).values + rows.min_p.log()
+        scores = scores.masked_fill(scores < least[:, None], NEVER)
     scores = _keep_top(scores, rows.top_k, rows.top_p)
     noise = hashed_uniform(rows.seed, rows.position, logits.shape[-1])
     drawn = (scores - torch.log(-torch.log(noise))).argmax(dim=-1)
@@ -269,6 +314,8 @@ def _keep_top(scores: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
 
     Scores that tie with the least one kept are kept too, so that what is drawn depends on no order of sorting.
     """
+    if bool(((top_k <= 0) & (top_p >= 1)).all()):
+        return scores  # a sort of the vocabulary costs more than the rest of a draw
     ordered = scores.sort(dim=-1, descending=True).values
     limit = torch.where(top_k > 0, top_k, ordered.shape[-1]).clamp_max(ordered.shape[-1])
     least = _at_rank(ordered, limit)

@@ -60,7 +60,7 @@ class SimulatedBackend:
         started = self.clock_s
         ms = self.step_ms(len(step.decodes), step.prefill_tokens, step.decode_context, step.prefill_pairs)
         self.clock_s += ms / 1000
-        sampled = [chunk.request for chunk in step.chunks if chunk.samples]
+        sampled = step.sampled
         self.scheduler.commit(step, [0] * len(sampled))
         return Stepped(StepRecord.of(step, self.scheduler, started, self.clock_s), sampled)
 
@@ -87,8 +87,9 @@ class SimulatedBackend:
             context += len(running)
             repeats += 1
         for request in running:
-            request.blocks += self.scheduler.pool.allocate(self._blocks_missing(request, repeats))
+            self.scheduler.grow(request, self._blocks_missing(request, repeats))
             request.tokens += [0] * repeats
+            request.planned += repeats
             request.computed += repeats
         ms = (self.clock_s - started) * 1000
         free = self.scheduler.pool.available

@@ -26,6 +26,9 @@ WAYS: dict[str, list[str]] = {
     "preempted": ["--block-size", "8", "--num-blocks", "12"],
     "preempted without cache": ["--block-size", "8", "--num-blocks", "12", "--no-prefix-cache"],
     "prefix hits": ["--block-size", "8", "--max-batch", "2"],
+    "overlap": ["--overlap"],
+    "overlap, preempted": ["--overlap", "--block-size", "8", "--num-blocks", "12"],
+    "overlap, budget 7": ["--overlap", "--token-budget", "7"],
 }
 
 
@@ -77,12 +80,13 @@ def test_small_checkpoints(checkpoint: Path, way: str, cell: Callable[[str], Non
     expected = oracle(checkpoint, tuple(map(tuple, prompts)), 30)
     assert [line["token_ids"] for line in lines] == expected
     assert len({token for answer in expected for token in answer}) > 20, "the checkpoint says next to nothing"
-    if way.startswith("preempted"):
+    if "preempted" in way:
         assert stats["preemptions"] > 0
     if way == "prefix hits" and stats["config"]["scheduler"]["prefix_cache"]:
         assert stats["cached_tokens"] > 0
         assert [line["cached_tokens"] for line in lines][-1] >= 16
-    if way == "budget 7" and "longrope" not in checkpoint.name:  # which computes a sequence again in one step
+    assert stats["config"]["overlap"] == way.startswith("overlap")
+    if way.endswith("budget 7") and "longrope" not in checkpoint.name:  # which computes a sequence again in one step
         assert max(step["decode_sequences"] + step["prefill_tokens"] for step in stats["step_log"]) == 7
 
 

@@ -10,11 +10,13 @@ from engine.config import SchedulerConfig
 from engine.errors import InputError
 from engine.kv_cache import BlockPool
 from engine.request import Request, SamplingParams, State
-from engine.scheduler import Scheduler, Step
+from engine.scheduler import Scheduler, Step, WaitingQueue
 
 
-def make_request(number: int, prompt: list[int], max_tokens: int, stop_ids: frozenset[int] = frozenset()) -> Request:
-    return Request(number, prompt, SamplingParams(max_tokens=max_tokens), stop_ids)
+def make_request(
+    number: int, prompt: list[int], max_tokens: int, *, stop_ids: frozenset[int] = frozenset(), priority: int = 0
+) -> Request:
+    return Request(number, prompt, SamplingParams(max_tokens=max_tokens), stop_ids, priority)
 
 
 def next_token(request: Request) -> int:
@@ -23,7 +25,7 @@ def next_token(request: Request) -> int:
 
 
 def commit(scheduler: Scheduler, step: Step) -> list[Request]:
-    return scheduler.commit(step, [next_token(c.request) for c in step.chunks if c.samples])
+    return scheduler.commit(step, [next_token(request) for request in step.sampled])
 
 
 def drain(scheduler: Scheduler, most_steps: int = 100_000) -> None:
@@ -31,7 +33,7 @@ def drain(scheduler: Scheduler, most_steps: int = 100_000) -> None:
         if scheduler.idle:
             return
         step = scheduler.plan()
-        assert step.chunks, "a plan neither progressed nor found the engine empty"
+        assert not step.empty, "a plan neither progressed nor found the engine empty"
         commit(scheduler, step)
     raise AssertionError("still busy")
 
@@ -55,7 +57,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(configs, st.integers(0, 2**32), st.integers(0, 1))
 def test_random_traces_keep_every_promise(config: SchedulerConfig, seed: int, ahead: int) -> None:
     """Submit, plan, commit (also one step late) and cancel at random; then drain."""
@@ -66,7 +68,7 @@ def test_random_traces_keep_every_promise(config: SchedulerConfig, seed: int, ah
     for number in range(chance.randint(5, 60)):
         if chance.random() < 0.4:
             prompt = [chance.randint(0, 1) for _ in range(chance.randint(1, 20))]
-            request = make_request(number, prompt, chance.randint(1, 20))
+            request = make_request(number, prompt, chance.randint(1, 20), priority=chance.choice((0, 0, 0, 1, -1)))
             try:
                 scheduler.submit(request)
                 requests.append(request)
@@ -91,19 +93,18 @@ def test_random_traces_keep_every_promise(config: SchedulerConfig, seed: int, ah
 
 
 def _plan_checked(scheduler: Scheduler, launched: list[Step]) -> None:
-    decoding = [r for r in scheduler.running if r.outstanding == 1]
     busy = not scheduler.idle
+    open_ended = [r for r in scheduler.running if r.computed < r.longest]  # the others' last token is on its way
     step = scheduler.plan()
     scheduler.check()
     config = scheduler.config
-    assert sum(c.count for c in step.chunks) <= config.token_budget
-    assert len({id(c.request) for c in step.chunks}) == len(step.chunks) <= config.rows
-    planned = {id(c.request) for c in step.chunks}
-    assert all(id(r) in planned for r in scheduler.running), "a running request was passed over"
-    assert all(id(r) in planned or r.state is State.WAITING for r in decoding)
+    assert len(step.decodes) + step.prefill_tokens <= config.token_budget
+    planned = [id(r) for r, _ in step.decodes] + [id(c.request) for c in step.prefills]
+    assert len(set(planned)) == len(planned) <= config.rows
+    assert all(id(r) in planned or r.state is State.WAITING for r in open_ended), "a running request was passed over"
     if busy and not launched:
-        assert step.chunks
-    if step.chunks:
+        assert not step.empty
+    if not step.empty:
         launched.append(step)
 
 
@@ -116,9 +117,69 @@ def test_long_prompt_neither_starves_decodes_nor_blocks_short_prompts() -> None:
     short = make_request(2, [7] * 10, 1)
     scheduler.submit(short)
     step = scheduler.plan()
-    assert [c.request for c in step.decodes] == [decoding]
+    assert [request for request, _ in step.decodes] == [decoding]
     assert short in [c.request for c in step.prefills]
     assert short in commit(scheduler, step)
+
+
+def test_many_long_prompts_do_not_block_short_ones() -> None:
+    scheduler = Scheduler(SchedulerConfig(token_budget=64, block_size=16, num_blocks=9000, max_model_len=20_000))
+    for number in range(8):
+        scheduler.submit(make_request(number, [number] * 15_000, 4))
+    for _ in range(20):
+        commit(scheduler, scheduler.plan())
+    short = make_request(9, [7] * 10, 1)
+    scheduler.submit(short)
+    step = scheduler.plan()
+    assert short in commit(scheduler, step)
+    assert step.prefill_tokens == 64, "and what the short one leaves is used"
+
+
+def test_lower_priority_numbers_run_first_and_are_preempted_last() -> None:
+    scheduler = Scheduler(SchedulerConfig(max_batch=2, token_budget=64, block_size=4, num_blocks=1 + 12))
+    late, soon, sooner = (make_request(n, [n] * 8, 30, priority=priority) for n, priority in enumerate((5, 0, -1)))
+    for request in (late, soon, sooner):
+        scheduler.submit(request)
+    commit(scheduler, scheduler.plan())
+    assert scheduler.running == [sooner, soon]
+    drain(scheduler)
+    assert soon.preemptions > 0
+    assert sooner.preemptions == 0
+
+
+def test_a_preempted_request_comes_before_those_that_arrived_after_it() -> None:
+    scheduler = Scheduler(SchedulerConfig(max_batch=4, token_budget=64, block_size=4, num_blocks=1 + 12))
+    requests = [make_request(n, [n] * 8, 24) for n in range(9)]
+    for request in requests:
+        scheduler.submit(request)
+    while not scheduler.preemptions:
+        commit(scheduler, scheduler.plan())
+    assert scheduler.waiting.first is next(request for request in requests if request.preemptions)
+
+
+def test_the_waiting_queue_forgets_what_was_cancelled() -> None:
+    queue = WaitingQueue()
+    requests = [make_request(n, [1], 1, priority=-n) for n in range(10_000)]
+    for request in requests:
+        queue.push(request)
+    for request in requests[5:]:  # those in front
+        request.state = State.FINISHED
+        queue.forget(request)
+    assert len(queue) == len(list(queue)) == 5
+    assert len(queue._heap) < 40, "cancelled requests are kept alive"
+    assert [queue.pop().id for _ in range(5)] == [4, 3, 2, 1, 0]
+    assert not queue
+
+
+def test_a_last_token_in_flight_takes_no_further_step() -> None:
+    scheduler = Scheduler(SchedulerConfig(block_size=4, num_blocks=3))
+    request = make_request(0, [1] * 5, 4)
+    scheduler.submit(request)
+    steps = [scheduler.plan() for _ in range(4)]  # as one ahead would, and further
+    assert scheduler.plan().empty
+    for step in steps:
+        scheduler.commit(step, [7])
+    assert (request.finish_reason, request.output) == ("length", [7] * 4)
 
 
 def test_preempted_requests_resume_in_order_and_finish() -> None:

@@ -98,7 +98,7 @@ def test_experts_sum_what_each_chosen_one_makes_of_a_token(tokens: int, normaliz
 
 def rows(count: int, **fields: float) -> SamplingRows:
     values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
-    kinds = {"temperature": torch.float32, "top_p": torch.float32}
+    kinds = dict.fromkeys(("temperature", "top_p", "min_p"), torch.float32)
     tensors = {name: torch.full((count,), value, dtype=kinds.get(name, torch.int64)) for name, value in values.items()}
     return SamplingRows(**tensors)
 
@@ -113,13 +113,47 @@ def test_draws_follow_the_tempered_distribution() -> None:
     assert torch.all((counts / draws - expected).abs() < 4 * (expected * (1 - expected) / draws).sqrt())
 
 
-@pytest.mark.parametrize(("fields", "kept"), [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3})])
-def test_top_k_and_top_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3}), ({"min_p": 0.4}, {1, 3})],
+)
+def test_top_k_top_p_and_min_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
     draws = 2000
     logits = torch.tensor([0.1, 0.25, 0.15, 0.5]).log().expand(draws, 4)
     parameters = rows(draws, **fields)
     parameters.seed.copy_(torch.arange(draws))
     assert set(reference.sample(logits, parameters).tolist()) == kept
+
+
+def test_an_unlikely_token_is_not_drawn_by_the_largest_of_hashes() -> None:
+    """Token 19400 of seed 505 has the 24 highest bits set, which as a number rounds to 1, and -log(-log(1)) is inf."""
+    seed, position = torch.tensor([505]), torch.tensor([0])
+    assert float(reference.hashed_uniform(seed, position, 19401)[0, 19400]) < 1
+    logits = torch.zeros(1, 19401)
+    logits[0, 19400] = -40
+    parameters = rows(1, position=0)
+    parameters.seed.copy_(seed)
+    assert int(reference.sample(logits, parameters)) != 19400
+
+
+def test_edits_leave_the_logits_they_came_from_alone() -> None:
+    logits = torch.tensor([[1.0, -1.0, 2.0, 0.5], [1.0, -1.0, 2.0, 0.5]])
+    none = torch.tensor([], dtype=torch.int64)
+    edits = reference.LogitEdits(
+        bias=(torch.tensor([0, 0]), torch.tensor([2, 2]), torch.tensor([1.0, 1.0])),
+        penalties=(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([2.0, 2.0]), torch.tensor([0.25, 0.0])),
+        forbidden=(torch.tensor([0]), torch.tensor([3])),
+        masked=torch.tensor([1]),
+        allowed=torch.tensor([[True, False, True, False]]),
+    )
+    never = -math.inf
+    expected = torch.tensor([[0.25, -2.0, 4.0, never], [1.0, never, 2.0, never]])
+    torch.testing.assert_close(reference.edit_logits(logits, edits), expected)
+    assert logits[0].tolist() == [1.0, -1.0, 2.0, 0.5]
+    nothing = reference.LogitEdits(
+        (none, none, none.float()), (none, none, none.float(), none.float()), (none, none), none, None
+    )
+    torch.testing.assert_close(reference.edit_logits(logits, nothing), logits)
 
 
 def test_hashed_uniform_is_uniform_and_uncorrelated_between_neighbours() -> None:
