@@ -1,1 +1,1 @@
-"""One operation a file; reference.py has the same operations in plain PyTorch."""
+"""One operation a file, in Triton. reference.py has them in plain PyTorch: the backend of CPUs, and the oracle."""

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kernels import mlp, norm, reference, rope
@@ -33,9 +32,8 @@ def test_rms_norm_and_residual(dtype: torch.dtype, size: int) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_gated_activations(dtype: torch.dtype) -> None:
     packed = (4 * torch.randn(3, 2 * 1030)).to(dtype)
-    gate, up = packed.float().chunk(2, dim=-1)
-    close(mlp.silu_mul(packed), (F.silu(gate) * up).to(dtype))
-    close(mlp.gelu_tanh_mul(packed), (F.gelu(gate, approximate="tanh") * up).to(dtype))
+    close(mlp.silu_mul(packed), reference.silu_mul(packed.clone()))
+    close(mlp.gelu_tanh_mul(packed), reference.gelu_tanh_mul(packed.clone()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
