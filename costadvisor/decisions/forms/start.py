@@ -87,7 +87,7 @@ class CompareForm(QualityForm):
             label="Compare it with",
             choices=_by_kind(draft.proposals),
             widget=forms.CheckboxSelectMultiple,
-            required=False,
+            error_messages={"required": "Choose at least one option to compare with."},
             initial=[key for key, found in self.proposals.items() if found.suggested],
             help_text="From the catalog and your calibrations, sized for this workload. More can be added afterwards.",
         )

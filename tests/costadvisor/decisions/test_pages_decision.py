@@ -51,6 +51,15 @@ def test_a_decision_begins_with_the_bill_and_ends_on_its_page(client: Client, wo
     assert decision.case["evidence"]["/workload/requests_per_month"]["basis"] == "billed"
 
 
+def test_a_decision_begins_with_something_to_compare(client: Client, workload: Workload) -> None:
+    address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
+    page = client.post(address, {"name": "Support"}).content.decode()
+    assert page.count('<li><a href="#id_') == 1
+    assert '<a href="#id_options">' in page
+    assert "Choose at least one option to compare with." in page
+    assert not Decision.objects.exists()
+
+
 def test_an_api_nobody_has_a_price_of_is_refused_until_its_prices_are_given(client: Client, workload: Workload) -> None:
     start = {"workload": workload.pk, "today": "another", "provider": "openai", "model": "gpt-4.1-minni"}
     page = page_of(client, "/o/acme/decisions/new/", **start)
@@ -240,7 +249,8 @@ def test_a_name_is_taken_once_in_an_organization(
     client: Client, workload: Workload, decision: Decision, charlie: User
 ) -> None:
     address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
-    page = client.post(address, {"name": "Support"}).content.decode()
+    option = "host:novita:meta-llama/llama-3.3-70b-instruct"
+    page = client.post(address, {"name": "Support", "options": [option]}).content.decode()
     assert "There is a decision called “Support” already" in page
     assert '<a href="#id_name">' in page
 
