@@ -73,8 +73,14 @@ def profile_from_months(months: Sequence[MonthOfUse], *, provider: str, model: s
 
 
 def bill_source(provider: str, model: str) -> str:
-    """How the source of every figure begins that is averaged from a provider's model in the bill; months follow."""
+    """How the source of every figure begins that a provider's model in the bill gave."""
     return f"bill: {provider} {model}, "
+
+
+def billed_line(profile: Profile, lines: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    """Which of the bill's lines (provider, model) the profile was derived from; None where its sources name none."""
+    sources = [getattr(profile, name).source for name in Profile.model_fields]
+    return next((line for line in lines if any(said.startswith(bill_source(*line)) for said in sources)), None)
 
 
 def hourly_shape_from_counts(counts: Sequence[tuple[datetime, int]], *, source: str) -> dict[str, Figure[Any]]:

@@ -17,8 +17,10 @@ from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_case
 from costadvisor.decisions.services.decisions import decision_option_add, decision_option_remove, decision_save_case
 from costadvisor.decisions.written import api_option
+from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.workloads.models import Workload
-from tests.costadvisor.decisions.conftest import LogIn, Member, evaluation, page_of
+from costadvisor.workloads.services import workload_derive_from_spend
+from tests.costadvisor.decisions.conftest import LogIn, Member, bill, evaluation, page_of
 
 START = {"workload": "", "today": "0"}
 
@@ -49,6 +51,23 @@ def test_a_decision_begins_with_the_bill_and_ends_on_its_page(client: Client, wo
     assert options["today"]["privacy"] == ["no_training"]
     assert "prices" not in options["today"], "the catalog prices it, on the day of the case"
     assert decision.case["evidence"]["/workload/requests_per_month"]["basis"] == "billed"
+
+
+def test_what_a_workload_runs_on_is_its_own_line_of_the_bill(
+    client: Client, acme: Organization, alice: User, workload: Workload
+) -> None:
+    content = bill().replace(b"gpt-4.1-mini", b"gpt-4o").replace(b",5670.00", b",50.00")
+    import_commit(upload=upload_create(organization=acme, actor=alice, file_name="b", content=content), actor=alice)
+    other = workload_derive_from_spend(organization=acme, actor=alice, name="Search", provider="openai", model="gpt-4o")
+    address = "/o/acme/decisions/new/"
+    assert preselected(page_of(client, address)) == "openai · gpt-4o", "that of Search, the first by name"
+    assert preselected(page_of(client, address, workload=workload.pk)) == "openai · gpt-4.1-mini"
+    assert preselected(page_of(client, address, workload=other.pk)) == "openai · gpt-4o"
+
+
+def preselected(page: str) -> str:
+    (label,) = re.findall(r'<input type="radio" name="today"[^>]* checked> ([^<]+)</label>', page)
+    return str(label).strip()
 
 
 def test_a_decision_begins_with_something_to_compare(client: Client, workload: Workload) -> None:
