@@ -122,6 +122,9 @@ def test_each_chart_has_its_sentence_its_numbers_and_its_files(client: Client, h
         assert f'<noscript><img src="{home}charts/{chart}.svg" alt="' in page
         picture = client.get(f"{home}charts/{chart}.svg")
         assert picture["Content-Type"] == "image/svg+xml"
+        assert picture["Content-Disposition"] == f'attachment; filename="{chart}.svg"', (
+            "its styles are refused in a tab"
+        )
         assert picture.content.startswith(b"<svg")
         numbers = client.get(f"{home}charts/{chart}.csv").content.decode().splitlines()
         assert len(numbers) > 5
