@@ -23,6 +23,8 @@ from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
 from costadvisor.workloads.models import Workload
 from tests.costadvisor.home.demo_record import SLO, demo_record
 
+DOCS = Path("docs/data-sources.md")
+
 
 @pytest.fixture
 def example(db: None) -> Example:
@@ -137,3 +139,9 @@ def test_without_any_evidence_this_machine_is_left_out_and_the_demo_goes_on(exam
     told = summary(decided)
     assert f"This states no rate (no evidence: {reason}); calibrate again." in told
     assert "So this machine is no option above." in told
+
+
+def test_the_docs_name_the_objective_of_the_case() -> None:
+    slo = json.loads(CASE.read_text())["slo"]
+    said = f"({slo['ttft_p95_ms'] / 1000:g} s to the first token, then {slo['tpot_p95_ms']} ms a token)"
+    assert said in " ".join(DOCS.read_text().split())
