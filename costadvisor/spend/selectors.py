@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.utils import timezone
 
 from costadvisor.accounts.models import Organization
 from costadvisor.spend import formats
@@ -57,7 +58,7 @@ def upload_find(*, organization: Organization, upload_id: int) -> PendingUpload 
 
 def upload_parsed(*, upload: PendingUpload) -> Parsed:
     """What the file says, read anew."""
-    return formats.parse(upload.format_name, bytes(upload.content))
+    return formats.parse(upload.format_name, bytes(upload.content), today=timezone.localdate())
 
 
 def upload_preview(*, upload: PendingUpload) -> ImportPreview:

@@ -39,7 +39,7 @@ def upload_create(*, organization: Organization, actor: User, file_name: str, co
     if format_name is None:
         known = ", ".join(form.LABEL for form in formats.FORMATS.values())
         raise Refusal(f"This is no file we can read. Known are: {known}.", field="file")
-    parsed = formats.parse(format_name, content)
+    parsed = formats.parse(format_name, content, today=timezone.localdate())
     found = len(parsed.rows) + len(parsed.problems)
     if found > MAX_ROWS:
         raise Refusal(f"The file has {found:,} rows; at most {MAX_ROWS:,} can be imported at once.", field="file")

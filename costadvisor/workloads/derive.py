@@ -60,7 +60,8 @@ def profile_from_months(months: Sequence[MonthOfUse], *, provider: str, model: s
             f"The bill has no whole month of {provider} {model} with requests and tokens. Describe the traffic by hand."
         )
     last = list(months)[-MONTHS_AVERAGED:]
-    source = f"bill: {provider} {model}, {_span(last)}"
+    bill = bill_source(provider, model)
+    source = f"{bill}{_span(last)}"
     requests = sum(month.requests for month in last)
     tokens = sum(month.input_tokens for month in last)
     figures: dict[str, Figure[Any]] = {
@@ -68,10 +69,18 @@ def profile_from_months(months: Sequence[MonthOfUse], *, provider: str, model: s
         "input_tokens": measured(six_digits(tokens / requests), source),
         "output_tokens": measured(six_digits(sum(month.output for month in last) / requests), source),
     }
-    cached = [month.cache_read for month in last if month.cache_read is not None]
-    if len(cached) == len(last):
-        figures["cached_input_share"] = measured(six_digits(sum(cached) / tokens), source)
-    return Profile.of(figures | _growth(months))
+    return Profile.of(figures | _cached_share(last, bill) | _growth(months))
+
+
+def bill_source(provider: str, model: str) -> str:
+    """How the source of every figure begins that a provider's model in the bill gave."""
+    return f"bill: {provider} {model}, "
+
+
+def billed_line(profile: Profile, lines: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    """Which of the bill's lines (provider, model) the profile was derived from; None where its sources name none."""
+    sources = [getattr(profile, name).source for name in Profile.model_fields]
+    return next((line for line in lines if any(said.startswith(bill_source(*line)) for said in sources)), None)
 
 
 def hourly_shape_from_counts(counts: Sequence[tuple[datetime, int]], *, source: str) -> dict[str, Figure[Any]]:
@@ -109,6 +118,17 @@ def profile_from_trace(trace: Trace, *, file_name: str, requests_per_month: floa
 
 def trace_source(trace: Trace, file_name: str) -> str:
     return f"{trace.label} {file_name}: {len(trace.requests):,} requests in {_duration(trace.span_s)}"
+
+
+def _cached_share(last: Sequence[MonthOfUse], bill: str) -> dict[str, Figure[Any]]:
+    """Of the months that state their cached tokens; a month that does not is no month of 0."""
+    stated = [(month, month.cache_read) for month in last if month.cache_read is not None]
+    if not stated:
+        return {}
+    cached, tokens = sum(cached for _, cached in stated), sum(month.input_tokens for month, _ in stated)
+    months = [month for month, _ in stated]
+    named = _span(months) if len(months) == len(last) else ", ".join(f"{month.month:%b %Y}" for month in months)
+    return {"cached_input_share": measured(six_digits(cached / tokens), f"{bill}{named}")}
 
 
 def _growth(months: Sequence[MonthOfUse]) -> dict[str, Figure[Any]]:

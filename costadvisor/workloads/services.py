@@ -10,6 +10,7 @@ from costadvisor.audit.services import event_record
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend.selectors import hourly_requests, usage_months
 from costadvisor.workloads.derive import (
+    bill_source,
     figures_from_trace,
     hourly_shape_from_counts,
     months_of_use,
@@ -50,7 +51,7 @@ def workload_derive_from_spend(
     months = months_of_use(row for row in usage if (row.provider, row.model) == (provider, model))
     profile = profile_from_months(months, provider=provider, model=model)
     counts = hourly_requests(organization=organization, provider=provider, model=model)
-    shape = hourly_shape_from_counts(counts, source=f"bill: {provider} {model}, by the hour")
+    shape = hourly_shape_from_counts(counts, source=f"{bill_source(provider, model)}by the hour")
     return workload_create(organization=organization, actor=actor, name=name, profile=profile.with_figures(shape))
 
 

@@ -75,6 +75,12 @@ def fits(page: Page, heading: str) -> None:
     assert wide == 0, f"{heading}: {wide} px too wide"
 
 
+def all_in_view(page: Page, region: str) -> None:
+    """Nothing of the table has to be scrolled to."""
+    hidden = page.get_by_role("region", name=region).evaluate("box => box.scrollWidth - box.clientWidth")
+    assert hidden == 0, f"{region}: {hidden} px out of view"
+
+
 def test_from_login_to_the_page_to_sign(page: Page, site: Site, installation: Any, tmp_path: Path) -> None:
     page.goto(site.address)
     fits(page, "Log in")
@@ -93,6 +99,8 @@ def test_from_login_to_the_page_to_sign(page: Page, site: Site, installation: An
     expect(page.locator(".verdict")).to_contain_text("Move to qwen3-8b at alibaba")
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     fits(page, "Support assistant (illustrative)")
+    if page.evaluate("innerWidth") >= SIZES["desktop"][0]:
+        all_in_view(page, "Assumptions with a range")
     page.get_by_role("button", name=re.compile("^Issue")).click()
     fits(page, "Support assistant (illustrative), version 1")
 

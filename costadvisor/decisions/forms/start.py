@@ -17,6 +17,7 @@ from costadvisor.decisions.forms.fields import (
 from costadvisor.decisions.proposals import Proposal
 from costadvisor.decisions.selectors import Draft
 from costadvisor.decisions.written import WrittenOption
+from costadvisor.workloads.derive import billed_line
 from costadvisor.workloads.models import Workload
 
 ANOTHER = "another"
@@ -31,22 +32,32 @@ class StartForm(RefusableForm):
     model = forms.CharField(max_length=200, required=False, help_text="Such as gpt-4.1-mini. Of another API only.")
     field_order = ("workload", "today")
 
-    def __init__(self, data: Any, *, workloads: Sequence[Workload], billed: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, data: Any, *, workloads: Sequence[Workload], billed: Sequence[tuple[str, str]], about: str | None = None
+    ) -> None:
+        """`about`: the key of the workload to begin with, such as the one that was just picked; else the first."""
         super().__init__(data)
         self.workloads = {str(workload.pk): workload for workload in workloads}
         self.billed = list(billed)
         names = [(str(number), f"{provider} · {model}") for number, (provider, model) in enumerate(self.billed)]
         self.fields["workload"] = forms.ChoiceField(
-            choices=[(key, workload.name) for key, workload in self.workloads.items()]
+            choices=[(key, workload.name) for key, workload in self.workloads.items()], initial=about
         )
         self.fields["today"] = forms.ChoiceField(
             label="What it runs on today",
             choices=[*names, (ANOTHER, "Another API")],
             widget=forms.RadioSelect,
-            initial="0" if names else ANOTHER,
+            initial=self._line_of(self.workloads.get(about or next(iter(self.workloads), ""))),
         )
         self.fields |= own_price_fields()
         self.order_fields(self.field_order)
+
+    def _line_of(self, workload: Workload | None) -> str:
+        """The choice of what the workload runs on today: its own line of the bill, else the dearest."""
+        own = None if workload is None else billed_line(workload.profile, self.billed)
+        if own is not None:
+            return str(self.billed.index(own))
+        return "0" if self.billed else ANOTHER
 
     def clean(self) -> None:
         data = self.cleaned_data
@@ -87,7 +98,7 @@ class CompareForm(QualityForm):
             label="Compare it with",
             choices=_by_kind(draft.proposals),
             widget=forms.CheckboxSelectMultiple,
-            required=False,
+            error_messages={"required": "Choose at least one option to compare with."},
             initial=[key for key, found in self.proposals.items() if found.suggested],
             help_text="From the catalog and your calibrations, sized for this workload. More can be added afterwards.",
         )

@@ -18,11 +18,13 @@ from costadvisor.economics import CaseError, case_bytes
 
 def recommendation_issue(*, decision: Decision, actor: User, now: datetime) -> Recommendation:
     """Freezes the decision's case and answer as the next version, a draft; an unfinished earlier one is superseded.
-    Raises Refusal for a case without an answer, and where the last version says the same already."""
+    Raises Refusal for a case without an answer or with today's API alone, and where the last version says the same."""
     try:
         found = decision_evaluate(decision=decision)
     except CaseError as error:
         raise Refusal(str(error), field=error.path) from error
+    if len(found.case.options) == 1:
+        raise Refusal("Today's API stands alone here. Add an option to compare it with, then issue a version.")
     with transaction.atomic():
         Decision.objects.select_for_update().get(pk=decision.pk)
         versions = Recommendation.objects.filter(decision=decision)

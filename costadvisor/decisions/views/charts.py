@@ -19,9 +19,13 @@ def chart_file(answer: Answer, chart_id: str, form: str) -> HttpResponse:
 def _svg(chart: Chart) -> HttpResponse:
     from costadvisor.charts.svg import svg  # matplotlib is heavy: only whoever asks for a picture pays for it
 
-    return HttpResponse(svg(chart), content_type="image/svg+xml")
+    # A page's <img> draws it; opened as a page of its own our CSP would refuse its styles, so that is a file to save.
+    return HttpResponse(svg(chart), content_type="image/svg+xml", headers=_saved_as(f"{chart.id}.svg"))
 
 
 def _csv(chart: Chart) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{chart.id}.csv"'}
-    return HttpResponse(chart_csv(chart), content_type="text/csv; charset=utf-8", headers=headers)
+    return HttpResponse(chart_csv(chart), content_type="text/csv; charset=utf-8", headers=_saved_as(f"{chart.id}.csv"))
+
+
+def _saved_as(file_name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{file_name}"'}

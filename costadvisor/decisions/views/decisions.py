@@ -41,7 +41,8 @@ def create(request: HttpRequest, organization_slug: str) -> HttpResponse:
     membership = enter(request, organization_slug, Role.EDITOR)
     workloads = list(workload_list(organization=membership.organization))
     billed = selectors.billed_model_list(organization=membership.organization)
-    start = StartForm(request.GET or None, workloads=workloads, billed=billed)
+    sent = request.GET if "today" in request.GET else None  # an address with a workload alone picks that one
+    start = StartForm(sent, workloads=workloads, billed=billed, about=request.GET.get("workload"))
     context: dict[str, Any] = {"membership": membership, "workloads": workloads, "start": start}
     draft = _draft(start, membership)
     if draft is not None:

@@ -5,6 +5,7 @@ and a line here.
 """
 
 import io
+from datetime import date
 from typing import BinaryIO, Protocol
 
 from costadvisor.spend.formats import openai_usage, template_csv
@@ -38,5 +39,6 @@ def detect(content: bytes) -> str | None:
     return best if scores[best] >= _SURE_ENOUGH else None
 
 
-def parse(format_name: str, content: bytes) -> Parsed:
-    return FORMATS[format_name].parse(io.BytesIO(content))
+def parse(format_name: str, content: bytes, *, today: date) -> Parsed:
+    """A period that begins after `today`, in UTC, is a problem whatever the format: nothing was used or paid yet."""
+    return FORMATS[format_name].parse(io.BytesIO(content)).until(today)

@@ -39,13 +39,15 @@ def parse(stream: BinaryIO) -> Parsed:
     rows: list[UsageRow] = []
     problems: list[Problem] = []
     results: list[Json] = []
+    places: list[str] = []
     for where, bucket, result in _results(pages, problems):
         try:
             rows.append(_row(bucket, result))
             results.append(result)
+            places.append(where)
         except BadValue as error:
             problems.append(Problem(where, error.field, str(error)))
-    return Parsed(tuple(rows), tuple(problems), tuple(_notices(pages, rows, results)))
+    return Parsed(tuple(rows), tuple(problems), tuple(_notices(pages, rows, results)), tuple(places))
 
 
 def _pages(text: str) -> Iterator[Json]:

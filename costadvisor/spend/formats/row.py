@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -69,8 +69,28 @@ class Problem:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a file says: rows as understood, parts that cannot be used, and notices that a reader should know."""
+    """What a file says: rows as understood, parts that cannot be used, and notices that a reader should know.
+
+    `places` says of each row where it stands, as `Problem.where` does.
+    """
 
     rows: tuple[UsageRow, ...]
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+    def until(self, today: date) -> "Parsed":
+        """Without the rows of periods that begin after `today`, each of which becomes a problem."""
+        placed = list(zip(self.places, self.rows, strict=True))
+        begun = [(place, row) for place, row in placed if row.period_start.date() <= today]
+        early = [_early(place, row, today) for place, row in placed if row.period_start.date() > today]
+        return replace(
+            self,
+            rows=tuple(row for _, row in begun),
+            places=tuple(place for place, _ in begun),
+            problems=(*self.problems, *early),
+        )
+
+
+def _early(place: str, row: UsageRow, today: date) -> Problem:
+    return Problem(place, "period", f"{row.period_start:%Y-%m-%d} lies in the future; today is {today}")

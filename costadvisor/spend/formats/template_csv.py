@@ -36,10 +36,11 @@ def parse(stream: BinaryIO) -> Parsed:
     records = _records(text, delimiter, problems)
     header = [cell.lower() for cell in next(records, (1, []))[1]]
     problems += _header_problems(header)
-    rows = () if problems else tuple(_rows(header, records, problems))
+    placed = [] if problems else list(_rows(header, records, problems))
     ignored = [column for column in header if column not in COLUMNS]
     notices = (f"Columns not used: {', '.join(ignored)}.",) if ignored else ()
-    return Parsed(rows, tuple(problems), notices)
+    rows = tuple(row for _, row in placed)
+    return Parsed(rows, tuple(problems), notices, tuple(f"line {line}" for line, _ in placed))
 
 
 def _records(text: str, delimiter: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -54,12 +55,15 @@ def _records(text: str, delimiter: str, problems: list[Problem]) -> Iterator[tup
         problems.append(Problem(f"line {line}", "line", f"cannot be read as CSV from here on ({error})"))
 
 
-def _rows(header: list[str], records: Iterator[tuple[int, list[str]]], problems: list[Problem]) -> Iterator[UsageRow]:
+def _rows(
+    header: list[str], records: Iterator[tuple[int, list[str]]], problems: list[Problem]
+) -> Iterator[tuple[int, UsageRow]]:
+    """Each row with the number of its line."""
     for line, cells in records:
         if not any(cells):
             continue
         try:
-            yield _row(header, cells)
+            yield line, _row(header, cells)
         except BadValue as error:
             problems.append(Problem(f"line {line}", error.field, str(error)))
 

@@ -148,9 +148,9 @@ def objects(
     (tmp_path / "config.json").write_text("{}")
     spec = JobSpec(model_name=tmp_path.name, device=Device.CPU, tier=Tier.QUICK, max_minutes=5)
     record = make_record().to_json().encode()
-    today = api_option(provider="openai", model="gpt-4.1-mini", source="test")
+    today, other = (api_option(provider="openai", model=f"gpt-4.1-{size}", source="test") for size in ("mini", "nano"))
     decision = decision_create(
-        organization=acme, actor=alice, name="Chat", workload=workload, as_of=AS_OF, today=today, options=[]
+        organization=acme, actor=alice, name="Chat", workload=workload, as_of=AS_OF, today=today, options=[other]
     )
     version = recommendation_issue(decision=decision, actor=alice, now=datetime.combine(AS_OF, time(), UTC))
     return {

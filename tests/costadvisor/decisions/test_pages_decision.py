@@ -17,8 +17,10 @@ from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_case
 from costadvisor.decisions.services.decisions import decision_option_add, decision_option_remove, decision_save_case
 from costadvisor.decisions.written import api_option
+from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.workloads.models import Workload
-from tests.costadvisor.decisions.conftest import LogIn, Member, evaluation, page_of
+from costadvisor.workloads.services import workload_derive_from_spend
+from tests.costadvisor.decisions.conftest import LogIn, Member, bill, evaluation, page_of
 
 START = {"workload": "", "today": "0"}
 
@@ -49,6 +51,32 @@ def test_a_decision_begins_with_the_bill_and_ends_on_its_page(client: Client, wo
     assert options["today"]["privacy"] == ["no_training"]
     assert "prices" not in options["today"], "the catalog prices it, on the day of the case"
     assert decision.case["evidence"]["/workload/requests_per_month"]["basis"] == "billed"
+
+
+def test_what_a_workload_runs_on_is_its_own_line_of_the_bill(
+    client: Client, acme: Organization, alice: User, workload: Workload
+) -> None:
+    content = bill().replace(b"gpt-4.1-mini", b"gpt-4o").replace(b",5670.00", b",50.00")
+    import_commit(upload=upload_create(organization=acme, actor=alice, file_name="b", content=content), actor=alice)
+    other = workload_derive_from_spend(organization=acme, actor=alice, name="Search", provider="openai", model="gpt-4o")
+    address = "/o/acme/decisions/new/"
+    assert preselected(page_of(client, address)) == "openai · gpt-4o", "that of Search, the first by name"
+    assert preselected(page_of(client, address, workload=workload.pk)) == "openai · gpt-4.1-mini"
+    assert preselected(page_of(client, address, workload=other.pk)) == "openai · gpt-4o"
+
+
+def preselected(page: str) -> str:
+    (label,) = re.findall(r'<input type="radio" name="today"[^>]* checked> ([^<]+)</label>', page)
+    return str(label).strip()
+
+
+def test_a_decision_begins_with_something_to_compare(client: Client, workload: Workload) -> None:
+    address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
+    page = client.post(address, {"name": "Support"}).content.decode()
+    assert page.count('<li><a href="#id_') == 1
+    assert '<a href="#id_options">' in page
+    assert "Choose at least one option to compare with." in page
+    assert not Decision.objects.exists()
 
 
 def test_an_api_nobody_has_a_price_of_is_refused_until_its_prices_are_given(client: Client, workload: Workload) -> None:
@@ -94,6 +122,9 @@ def test_each_chart_has_its_sentence_its_numbers_and_its_files(client: Client, h
         assert f'<noscript><img src="{home}charts/{chart}.svg" alt="' in page
         picture = client.get(f"{home}charts/{chart}.svg")
         assert picture["Content-Type"] == "image/svg+xml"
+        assert picture["Content-Disposition"] == f'attachment; filename="{chart}.svg"', (
+            "its styles are refused in a tab"
+        )
         assert picture.content.startswith(b"<svg")
         numbers = client.get(f"{home}charts/{chart}.csv").content.decode().splitlines()
         assert len(numbers) > 5
@@ -241,7 +272,8 @@ def test_a_name_is_taken_once_in_an_organization(
     client: Client, workload: Workload, decision: Decision, charlie: User
 ) -> None:
     address = f"/o/acme/decisions/new/?workload={workload.pk}&today=0"
-    page = client.post(address, {"name": "Support"}).content.decode()
+    option = "host:novita:meta-llama/llama-3.3-70b-instruct"
+    page = client.post(address, {"name": "Support", "options": [option]}).content.decode()
     assert "There is a decision called “Support” already" in page
     assert '<a href="#id_name">' in page
 

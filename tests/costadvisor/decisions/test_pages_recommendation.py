@@ -68,6 +68,16 @@ def test_a_version_keeps_its_answer_whatever_happens_to_the_decision(
     assert json.loads(again.case_json)["workload"]["requests_per_month"] == 10_000_000
 
 
+def test_todays_api_alone_is_no_recommendation(editor: Client, decision: Decision, home: str) -> None:
+    for option in reversed(decision.case["options"][1:]):
+        editor.post(f"{home}options/{option['id']}/remove/")
+    decision.refresh_from_db()
+    assert [option["id"] for option in decision.case["options"]] == ["today"], "taking the last one out is fine"
+    page = editor.post(f"{home}issue/", follow=True).content.decode()
+    assert "Add an option to compare it with, then issue a version." in page
+    assert not Recommendation.objects.exists()
+
+
 def test_three_different_people_sign(
     editor: Client, reviewer: Client, approver: Client, bob: User, log_in: LogIn, version: str
 ) -> None:

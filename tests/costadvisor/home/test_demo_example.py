@@ -23,6 +23,8 @@ from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
 from costadvisor.workloads.models import Workload
 from tests.costadvisor.home.demo_record import SLO, demo_record
 
+DOCS = Path("docs/data-sources.md")
+
 
 @pytest.fixture
 def example(db: None) -> Example:
@@ -153,3 +155,9 @@ def test_a_calibration_that_failed_leaves_this_machine_out_and_no_older_record_b
         "case.json",
     ]
     assert not (tmp_path / "calibration.json").exists()
+
+
+def test_the_docs_name_the_objective_of_the_case() -> None:
+    slo = json.loads(CASE.read_text())["slo"]
+    said = f"({slo['ttft_p95_ms'] / 1000:g} s to the first token, then {slo['tpot_p95_ms']} ms a token)"
+    assert said in " ".join(DOCS.read_text().split())

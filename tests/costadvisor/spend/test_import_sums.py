@@ -24,7 +24,7 @@ LINES = st.lists(
 
 
 def store(organization: Organization, actor: User, lines: list[Line]) -> None:
-    rows = "".join(f"2026-{month:02d},p,{model},{cost:f},USD\n" for month, model, cost in lines)
+    rows = "".join(f"2025-{month:02d},p,{model},{cost:f},USD\n" for month, model, cost in lines)
     content = f"month,provider,model,cost,currency\n{rows}".encode()
     upload = upload_create(organization=organization, actor=actor, file_name="bill.csv", content=content)
     with suppress(Refusal):  # nothing in it is new

@@ -1,6 +1,7 @@
 """OpenAI's Usage API: inclusion of cached tokens, buckets, and pages that are awkward."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from costadvisor.spend.formats import Parsed, detect, parse
 
 START = 1_790_812_800  # 2026-10-01 00:00 UTC
+TODAY = date(2026, 11, 21)
 RESULT = {
     "object": "organization.usage.completions.result",
     "input_tokens": 5000,
@@ -33,7 +35,11 @@ def page(*results: Any, **changes: Any) -> dict[str, Any]:
 
 
 def parsed(content: Any) -> Parsed:
-    return parse("openai_usage", json.dumps(content).encode())
+    return read(json.dumps(content).encode())
+
+
+def read(content: bytes) -> Parsed:
+    return parse("openai_usage", content, today=TODAY)
 
 
 def test_a_result_is_understood_with_cached_tokens_taken_out_of_the_input() -> None:
@@ -58,8 +64,8 @@ def test_pages_may_come_in_a_list_or_one_a_line() -> None:
     other["data"][0]["end_time"] += 86400
     lines = "\n".join(json.dumps(one) for one in (page(RESULT), other)).encode()
     assert detect(lines) == "openai_usage"
-    assert parsed([page(RESULT), other]).rows == parse("openai_usage", lines).rows
-    assert len(parse("openai_usage", lines).rows) == 2
+    assert parsed([page(RESULT), other]).rows == read(lines).rows
+    assert len(read(lines).rows) == 2
 
 
 def test_a_missing_page_and_audio_tokens_are_noticed() -> None:
@@ -107,7 +113,7 @@ def test_a_bad_bucket_is_named(bucket: Any, field: str) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"data": {}}', "[" * 100_000, '{"data": [' + "9" * 5000 + "]}"])
 def test_a_broken_file_is_one_clear_problem(content: str) -> None:
-    result = parse("openai_usage", content.encode())
+    result = read(content.encode())
     assert result.rows == ()
     assert len(result.problems) == 1
 
@@ -140,3 +146,15 @@ def test_no_json_makes_the_parser_fail(content: Any) -> None:
     parsed(content)
     parsed({"data": content})
     parsed({"data": [{"start_time": START, "end_time": START + 60, "results": content}]})
+
+
+def test_a_bucket_of_tomorrow_is_a_problem_and_one_of_today_is_not() -> None:
+    days = [
+        {"start_time": START + day * 86400, "end_time": START + (day + 1) * 86400, "results": [RESULT]}
+        for day in (51, 52)  # 21 and 22 November
+    ]
+    result = parsed({"data": days})
+    assert [row.period_start.date() for row in result.rows] == [TODAY]
+    (problem,) = result.problems
+    assert (problem.where, problem.field) == ("data[1].results[0]", "period")
+    assert "2026-11-22 lies in the future; today is 2026-11-21" in problem.reason

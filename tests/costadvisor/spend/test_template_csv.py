@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,11 +13,16 @@ from costadvisor.spend.formats import Parsed, detect, parse
 from costadvisor.spend.formats.template_csv import COLUMNS
 
 HEADER = ",".join(COLUMNS)
+TODAY = date(2026, 11, 21)
 GOOD = "2026-10,OpenAI,gpt-4o-mini,1000,5000,2000,700,12.5,USD"
 
 
 def parsed(*lines: str, header: str = HEADER) -> Parsed:
-    return parse("template_csv", "\n".join((header, *lines)).encode())
+    return read("\n".join((header, *lines)).encode())
+
+
+def read(content: bytes) -> Parsed:
+    return parse("template_csv", content, today=TODAY)
 
 
 def test_a_line_is_understood_with_cached_tokens_inside_the_input() -> None:
@@ -104,11 +110,11 @@ def test_a_column_we_do_not_know_is_left_out_with_a_notice() -> None:
 def test_spreadsheets_may_save_with_other_separators_and_a_byte_order_mark(delimiter: str) -> None:
     content = "\ufeff" + f"{HEADER}\r\n{GOOD}\r\n".replace(",", delimiter)
     assert detect(content.encode()) == "template_csv"
-    assert len(parse("template_csv", content.encode()).rows) == 1
+    assert len(read(content.encode()).rows) == 1
 
 
 def test_a_file_that_is_not_utf8_is_one_clear_problem() -> None:
-    result = parse("template_csv", f"{HEADER}\n2026-10,openai,modèle,1,2,1,3,4,USD".encode("latin-1"))
+    result = read(f"{HEADER}\n2026-10,openai,modèle,1,2,1,3,4,USD".encode("latin-1"))
     assert (result.rows, result.problems[0].field) == ((), "file")
     assert "CSV UTF-8" in result.problems[0].reason
 
@@ -129,7 +135,7 @@ def test_the_sum_of_the_rows_is_the_sum_of_the_file(lines: list[tuple[int, int, 
     writer.writerow(COLUMNS)
     for requests, uncached, cached, cost in lines:
         writer.writerow(["2026-10", "p", "m", requests, uncached + cached, cached, 1, f"{cost:f}", "EUR"])
-    rows = parse("template_csv", file.getvalue().encode()).rows
+    rows = read(file.getvalue().encode()).rows
     assert sum((row.cost or Decimal(0)) for row in rows) == sum(line[3] for line in lines)
     assert sum(row.input_tokens or 0 for row in rows) == sum(line[1] + line[2] for line in lines)
 
@@ -137,5 +143,13 @@ def test_the_sum_of_the_rows_is_the_sum_of_the_file(lines: list[tuple[int, int, 
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_parser_fail(content: bytes) -> None:
     detect(content)
-    parse("template_csv", HEADER.encode() + b"\n" + content)
-    parse("template_csv", content)
+    read(HEADER.encode() + b"\n" + content)
+    read(content)
+
+
+def test_a_month_that_begins_in_the_future_is_a_problem_of_its_line() -> None:
+    result = parsed(GOOD, GOOD.replace("2026-10", "2027-10"), GOOD.replace("2026-10", "2026-11"))
+    assert [row.period_start.date() for row in result.rows] == [date(2026, 10, 1), date(2026, 11, 1)]
+    (problem,) = result.problems
+    assert (problem.where, problem.field) == ("line 3", "period")
+    assert problem.reason == "2027-10-01 lies in the future; today is 2026-11-21"

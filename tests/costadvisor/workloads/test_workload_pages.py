@@ -74,6 +74,16 @@ def test_the_bill_gives_volume_lengths_and_cached_share(client: Client, acme: Or
     assert (profile.growth_per_month.value, profile.growth_per_month.basis) == (0.0, "assumed")
 
 
+def test_the_cached_share_is_that_of_the_months_that_state_it(client: Client, acme: Organization, alice: User) -> None:
+    bill = months(9, 9, 5000, 1000)
+    import_bill(acme, alice, bill.replace(",5000,5000000,1500000,", ",5000,5000000,,"))
+    figures = derive(client).profile
+    assert figures.requests_per_month.source == "bill: openai gpt-4o-mini, Jun 2026 to Aug 2026"
+    share = figures.cached_input_share
+    assert (share.value, share.basis) == (pytest.approx(0.3), "measured")
+    assert share.source == "bill: openai gpt-4o-mini, Jun 2026, Aug 2026"
+
+
 def test_growth_is_measured_from_six_months_on(client: Client, acme: Organization, alice: User) -> None:
     import_bill(acme, alice, months(*(round(100_000 * 1.1**month) for month in range(6))))
     growth = derive(client).profile.growth_per_month
