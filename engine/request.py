@@ -38,8 +38,8 @@ class SamplingParams:
       which the output can still become JSON of that schema.
     - `repetition_penalty` divides positive logits, and multiplies negative ones, of tokens in the prompt or the output.
     - `frequency_penalty` is taken off as often as a token is in the output, `presence_penalty` once if it is there.
-    - `temperature` divides; 0 takes the likeliest now. `top_k` (0: all) keeps that many, `top_p` the smallest set of
-      that probability, `min_p` what is at least this likely as the likeliest.
+    - `temperature` divides; 0 takes the likeliest now. `min_p` keeps what is at least this likely as the likeliest,
+      `top_k` (0: all) so many of those, `top_p` the smallest set of that probability.
     - the draw depends on `seed`, the token's position and these numbers only, never on what else is in the batch.
 
     `stop` ends the output before the first of these texts, `stop_token_ids` with one of these tokens (also under
@@ -107,6 +107,10 @@ class SamplingParams:
     @property
     def penalizes(self) -> bool:
         return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
+
+    @property
+    def edits_logits(self) -> bool:
+        return self.penalizes or bool(self.logit_bias) or self.min_tokens > 0 or self.min_p > 0
 
 
 def _from_json(name: str, value: Any) -> Any:
@@ -207,7 +211,7 @@ class Request:
         eos = frozenset[int]() if self.params.ignore_eos else self.stop_ids
         self.ends = eos.union(self.params.stop_token_ids)
         self.looks_back = self.params.penalizes or self.mask is not None
-        self.edits_logits = self.looks_back or bool(self.params.logit_bias) or self.params.min_tokens > 0
+        self.edits_logits = self.looks_back or self.params.edits_logits
 
     @property
     def outstanding(self) -> int:

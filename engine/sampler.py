@@ -1,5 +1,6 @@
 """From requests to what the kernels draw and score by, and back: tokens and their log probabilities."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ def _score(
 
 
 def _token_logprobs(logits: Tensor, tokens: Tensor, count: int) -> list[TokenLogprobs]:
-    of_tokens, likeliest, ids = reference.token_logprobs(logits, tokens, count)
+    of_tokens, ids, likeliest = reference.logprobs(logits, tokens, count)
     return [
         TokenLogprobs(token, logprob, list(zip(top_ids, top, strict=True)))
         for token, logprob, top_ids, top in zip(
@@ -117,7 +118,6 @@ def _rows(requests: Sequence[Request], places: Sequence[int]) -> SamplingRows | 
         top_p=torch.tensor([float(p.top_p) for p in params]),
         seed=torch.tensor([p.seed for p in params]),
         position=torch.tensor(places) - 1,
-        min_p=torch.tensor([float(p.min_p) for p in params]) if any(p.min_p for p in params) else None,
     )
 
 
@@ -128,6 +128,7 @@ def _edits(requests: Sequence[Request], places: Sequence[int]) -> LogitEdits | N
     penalties: list[tuple[int, int, float, float]] = []
     forbidden: list[tuple[int, int]] = []
     masks: list[tuple[int, np.ndarray]] = []
+    min_p: list[tuple[int, float]] = []
     for row, (request, place) in enumerate(zip(requests, places, strict=True)):
         params = request.params
         bias += [(row, token, value) for token, value in params.logit_bias.items()]
@@ -137,12 +138,16 @@ def _edits(requests: Sequence[Request], places: Sequence[int]) -> LogitEdits | N
             forbidden += [(row, token) for token in request.ends]
         if request.mask is not None:
             masks.append((row, request.mask.allowed()))
+        if params.min_p > 0:
+            min_p.append((row, -params.temperature * math.log(params.min_p)))
+    whole, real = torch.int64, torch.float32
     return LogitEdits(
-        bias=_columns(bias, 3),
-        penalties=_columns(penalties, 4),
-        forbidden=_columns(forbidden, 2),
+        bias=_columns(bias, whole, whole, real),
+        penalties=_columns(penalties, whole, whole, real, real),
+        forbidden=_columns(forbidden, whole, whole),
         masked=torch.tensor([row for row, _ in masks], dtype=torch.int64),
         allowed=torch.from_numpy(np.stack([mask for _, mask in masks])) if masks else None,
+        min_p=_columns(min_p, whole, real),
     )
 
 
@@ -154,8 +159,6 @@ def _penalties(row: int, request: Request) -> list[tuple[int, int, float, float]
     return [(row, t, params.repetition_penalty, amounts.get(t, 0.0)) for t in {*request.prompt, *counts}]
 
 
-def _columns(entries: Sequence[tuple[float, ...]], width: int) -> tuple[Tensor, ...]:
-    """Rows and tokens as int64, the rest as float32."""
-    columns = list(zip(*entries, strict=True)) or [()] * width
-    kinds = [torch.int64, torch.int64, torch.float32, torch.float32]
-    return tuple(torch.tensor(column, dtype=kind) for column, kind in zip(columns, kinds, strict=False))
+def _columns(entries: Sequence[tuple[float, ...]], *kinds: torch.dtype) -> tuple[Tensor, ...]:
+    columns = list(zip(*entries, strict=True)) or [()] * len(kinds)
+    return tuple(torch.tensor(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))

@@ -242,7 +242,8 @@ class LogitEdits:
     """Changes to logits `[S, V]` before a draw, sparse: columns of equal length, the first two row and token.
 
     `bias` (row, token, value); `penalties` (row, token, factor, amount), each token of a row once; `forbidden` (row,
-    token); `masked [M]` rows of which `allowed [M, V]` bool says what may stay, at least one token each.
+    token); `masked [M]` rows of which `allowed [M, V]` bool says what may stay, at least one token each. `min_p` is
+    (row, most) by which a token may lie below the likeliest: -temperature · ln(min_p).
     """
 
     bias: tuple[Tensor, ...]
@@ -250,10 +251,11 @@ class LogitEdits:
     forbidden: tuple[Tensor, ...]
     masked: Tensor
     allowed: Tensor | None
+    min_p: tuple[Tensor, ...]
 
 
 def edit_logits(logits: Tensor, edits: LogitEdits) -> Tensor:
-    """Bias, penalties, then what is forbidden; returns a copy in float32.
+    """Bias, penalties, what is forbidden, then min-p; returns a copy in float32.
 
     A penalty divides positive logits by its factor and multiplies negative ones, and then takes its amount off.
     """
@@ -267,27 +269,21 @@ def edit_logits(logits: Tensor, edits: LogitEdits) -> Tensor:
     edited[rows, tokens] = NEVER
     if edits.allowed is not None:
         edited[edits.masked] = edited[edits.masked].masked_fill(~edits.allowed, NEVER)
+    rows, most = edits.min_p
+    least = edited[rows].max(dim=-1).values - most
+    edited[rows] = edited[rows].masked_fill(edited[rows] < least[:, None], NEVER)
     return edited
-
-
-def token_logprobs(logits: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Log probabilities of `tokens [N]` under `logits [N, V]`, and the `count` largest with their ids, in float32."""
-    logprobs = logits.float().log_softmax(dim=-1)
-    likeliest, ids = logprobs.topk(count, dim=-1)
-    return logprobs.gather(-1, tokens[:, None])[:, 0], likeliest, ids
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingRows:
-    """Sampling parameters as tensors, one row a token to draw: `temperature, top_p, min_p [S]` float32, the rest
-    int64. `min_p` None is 0 for all."""
+    """Sampling parameters as tensors, one row a token to draw: `temperature, top_p [S]` float32, the rest int64."""
 
     temperature: Tensor
     top_k: Tensor
     top_p: Tensor
     seed: Tensor
     position: Tensor
-    min_p: Tensor | None = None
 
 
 def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
@@ -300,9 +296,6 @@ def sample(logits: Tensor, rows: SamplingRows | None) -> Tensor:
     if rows is None:
         return greedy
     scores = logits.float() / rows.temperature.clamp_min(1e-6)[:, None]
-    if rows.min_p is not None:
-        least = scores.max(dim=-1).values + rows.min_p.log()
-        scores = scores.masked_fill(scores < least[:, None], NEVER)
     scores = _keep_top(scores, rows.top_k, rows.top_p)
     noise = hashed_uniform(rows.seed, rows.position, logits.shape[-1])
     drawn = (scores - torch.log(-torch.log(noise))).argmax(dim=-1)

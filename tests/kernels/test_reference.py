@@ -98,7 +98,7 @@ def test_experts_sum_what_each_chosen_one_makes_of_a_token(tokens: int, normaliz
 
 def rows(count: int, **fields: float) -> SamplingRows:
     values = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 3, "position": 9} | fields
-    kinds = dict.fromkeys(("temperature", "top_p", "min_p"), torch.float32)
+    kinds = dict.fromkeys(("temperature", "top_p"), torch.float32)
     tensors = {name: torch.full((count,), value, dtype=kinds.get(name, torch.int64)) for name, value in values.items()}
     return SamplingRows(**tensors)
 
@@ -115,9 +115,9 @@ def test_draws_follow_the_tempered_distribution() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "kept"),
-    [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3}), ({"min_p": 0.4}, {1, 3})],
+    [({"top_k": 2}, {1, 3}), ({"top_p": 0.6}, {1, 3}), ({"top_p": 0.3}, {3})],
 )
-def test_top_k_top_p_and_min_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
+def test_top_k_and_top_p_keep_the_likeliest(fields: dict[str, float], kept: set[int]) -> None:
     draws = 2000
     logits = torch.tensor([0.1, 0.25, 0.15, 0.5]).log().expand(draws, 4)
     parameters = rows(draws, **fields)
@@ -137,22 +137,21 @@ def test_an_unlikely_token_is_not_drawn_by_the_largest_of_hashes() -> None:
 
 
 def test_edits_leave_the_logits_they_came_from_alone() -> None:
-    logits = torch.tensor([[1.0, -1.0, 2.0, 0.5], [1.0, -1.0, 2.0, 0.5]])
-    none = torch.tensor([], dtype=torch.int64)
+    logits = torch.tensor([[1.0, -1.0, 2.0, 0.5]] * 3)
+    none, never = torch.tensor([], dtype=torch.int64), -math.inf
+    real = none.float()
     edits = reference.LogitEdits(
         bias=(torch.tensor([0, 0]), torch.tensor([2, 2]), torch.tensor([1.0, 1.0])),
         penalties=(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([2.0, 2.0]), torch.tensor([0.25, 0.0])),
         forbidden=(torch.tensor([0]), torch.tensor([3])),
         masked=torch.tensor([1]),
         allowed=torch.tensor([[True, False, True, False]]),
+        min_p=(torch.tensor([2]), torch.tensor([1.25])),
     )
-    never = -math.inf
-    expected = torch.tensor([[0.25, -2.0, 4.0, never], [1.0, never, 2.0, never]])
+    expected = torch.tensor([[0.25, -2.0, 4.0, never], [1.0, never, 2.0, never], [1.0, never, 2.0, never]])
     torch.testing.assert_close(reference.edit_logits(logits, edits), expected)
     assert logits[0].tolist() == [1.0, -1.0, 2.0, 0.5]
-    nothing = reference.LogitEdits(
-        (none, none, none.float()), (none, none, none.float(), none.float()), (none, none), none, None
-    )
+    nothing = reference.LogitEdits((none, none, real), (none, none, real, real), (none, none), none, None, (none, real))
     torch.testing.assert_close(reference.edit_logits(logits, nothing), logits)
 
 
