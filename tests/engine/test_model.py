@@ -29,7 +29,8 @@ def last_logits(folder: Path, prompts: list[list[int]], dtype: torch.dtype) -> T
         dtype
     )
     with torch.inference_mode():
-        return Decoder(shape, load_weights(folder, shape, dtype, dummy=False))(laid_out, caches)
+        decoder = Decoder(shape, load_weights(folder, shape, dtype, dummy=False))
+        return decoder.logits(decoder(laid_out, caches)[laid_out.sampled])
 
 
 def test_logits_equal_transformers(checkpoint: Path) -> None:
