@@ -1,5 +1,6 @@
-"""People and clients for tests that go through the pages: alice owns Acme, bob looks on, charlie is an outsider."""
+"""What all tests share. In tests of pages, alice owns Acme, bob looks on, charlie is an outsider."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,9 @@ from django.test import Client
 
 from costadvisor.accounts.models import Organization, Role, User
 from costadvisor.accounts.services import membership_set, organization_create, user_create
+
+# The kernels run on Triton's interpreter, which has to be asked for before anything imports Triton; transformers does.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 PASSWORD = "correct horse 7"
 LogIn = Callable[[User], Client]
