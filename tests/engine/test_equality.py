@@ -194,8 +194,14 @@ PROMPTS = [
 @pytest.mark.xdist_group("smollm2")  # one worker asks the oracle, once
 @pytest.mark.parametrize(
     "flags",
-    [["--max-batch", "1"], [], ["--token-budget", "7"], ["--block-size", "8", "--num-blocks", "24"]],
-    ids=["alone", "batched", "budget 7", "preempted"],
+    [
+        ["--max-batch", "1"],
+        [],
+        ["--token-budget", "7"],
+        ["--block-size", "8", "--num-blocks", "24"],
+        ["--block-size", "2", "--max-batch", "1"],  # the last prompt begins as the one before it
+    ],
+    ids=["alone", "batched", "budget 7", "preempted", "prefix hit"],
 )
 def test_smollm2(smollm2: Path, flags: list[str], tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2)
@@ -207,3 +213,5 @@ def test_smollm2(smollm2: Path, flags: list[str], tmp_path: Path) -> None:
     assert lines[0]["text"].startswith(" Paris")
     if "--num-blocks" in flags:
         assert stats["preemptions"] > 0
+    if "2" in flags:
+        assert lines[-1]["cached_tokens"] > 0
