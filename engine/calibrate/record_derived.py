@@ -41,14 +41,19 @@ class MaxRate(Part):
         return self
 
 
+# Came later, or has gone since: left out where there is none, so that every record keeps its bytes and its hash.
+Sometimes = Annotated[NotNegative | None, Field(exclude_if=lambda value: value is None)]
+
+
 class HeldOutLevel(Part):
-    """One level, predicted from the others; its steps without and with prompt tokens. Null where it had none."""
+    """One level, predicted from the others; its steps without and with prompt tokens. Null, or the median left out,
+    where it had none."""
 
     level: Name
     decode_mape: NotNegative | None
-    decode_mdape: NotNegative | None
+    decode_mdape: Sometimes = None
     prefill_mape: NotNegative | None
-    prefill_mdape: NotNegative | None
+    prefill_mdape: Sometimes = None
 
 
 class StepModelFit(Part):
@@ -57,7 +62,8 @@ class StepModelFit(Part):
     `mixed` is added to `a_prefill` in a step that decodes as well. `mape` and `mdape`, of which the latter judges the
     model, are of the worse kind of step, mean over the held-out levels; null when none could be held out.
     `fitted_mdape` is that of the steps it was fitted to, and `unsteadiness` how much longer those took in all than the
-    model says: stretches in which the machine was slower than it mostly is.
+    model says: stretches in which the machine was slower than it mostly is. The first records had `fitted_mape`
+    instead of these three, and were judged by `mape`.
     """
 
     terms: tuple[str, ...]
@@ -66,9 +72,10 @@ class StepModelFit(Part):
     levels: tuple[Name, ...]
     steps: Count
     mape: NotNegative | None
-    mdape: NotNegative | None
-    fitted_mdape: NotNegative
-    unsteadiness: NotNegative
+    mdape: Sometimes = None
+    fitted_mape: Sometimes = None
+    fitted_mdape: Sometimes = None
+    unsteadiness: Sometimes = None
     held_out: tuple[HeldOutLevel, ...]
 
 

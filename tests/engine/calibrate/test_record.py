@@ -22,6 +22,7 @@ from engine.config import ModelShape, SchedulerConfig
 from engine.errors import InputError
 
 SCHEMA_FILE = Path("docs/calibration.schema.json")
+FIRST_FORM = Path(__file__).with_name("record_of_the_first_form.json")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,15 @@ def test_raw_rows_lie_beside_it_by_hash(made: tuple[Record, bytes]) -> None:
     sampled = 2 + header["step"].index("sampled")
     first = record.levels[0]
     assert sum(row[sampled] for row in steps if row[1] == first.id) >= first.output_tokens
+
+
+def test_a_record_of_the_first_form_keeps_its_hash() -> None:
+    """A real one, of this machine, from before the step model was judged by its median error."""
+    record = record_read(FIRST_FORM)
+    assert record.sha256 == "8e740fa1e1c8d92890034dcc280a8e865430fdc014a70997af83693457be54d9"
+    assert record.to_json() == FIRST_FORM.read_text().strip()
+    assert record.grade == ("D", "closed-loop levels only")
+    jsonschema.validate(json.loads(record.to_json()), json.loads(SCHEMA_FILE.read_text()))
 
 
 def test_the_schema_in_docs_is_the_records(made: tuple[Record, bytes]) -> None:
