@@ -9,23 +9,13 @@ from torch import Tensor
 
 from engine.batch import Batch
 from engine.config import ModelShape
+from engine.linear import Linear
 from engine.rotary import rotary_table
 from kernels import reference
 
 # From a packed gate and up projection `[T, 2N]` to `[T, N]`.
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {"silu": reference.silu_mul, "gelu_tanh": reference.gelu_tanh_mul}
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """`x @ weight.T + bias`; `weight [out, in]`."""
-
-    weight: Tensor
-    bias: Tensor | None = None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from engine.config import Experts, ModelShape
 from engine.errors import InputError
-from engine.model import Layer, Linear, MixtureOfExperts, Mlp, Weights
+from engine.linear import Linear, linear
+from engine.model import Layer, MixtureOfExperts, Mlp, Weights
 
 # Reads the tensor of a Hugging Face name and checks its shape.
 Read = Callable[[str, tuple[int, ...]], Tensor]
@@ -47,7 +48,7 @@ class _Assembly:
             embedding=embedding,
             layers=[self._layer(number) for number in range(shape.layers)],
             norm=self._norm("model.norm", shape.hidden),
-            head=Linear(embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))),
+            head=linear(embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))),
         )
 
     def _layer(self, number: int) -> Layer:
@@ -96,7 +97,7 @@ class _Assembly:
     def _packed(self, prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
         weight = torch.cat([self.read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
         biases = [self.read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
-        return Linear(weight, torch.cat(biases) if biases else None)
+        return linear(weight, torch.cat(biases) if biases else None)
 
     def _norm(self, name: str, size: int) -> Tensor:
         weight = self.read(name + ".weight", (size,))
