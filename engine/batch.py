@@ -36,6 +36,13 @@ class Batch:
     unknown: Tensor  # [U] indices into T of tokens that the step before is still to bring
     unknown_from: Tensor  # [U] and which of its draws they are
 
+    def attend(self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None) -> Tensor:
+        """As `engine.operations.Inputs` asks for it."""
+        out = torch.empty(queries.shape, dtype=queries.dtype)
+        reference.decode_attention(queries, cache, self.decodes[window], scale, out, cap)
+        reference.prefill_attention(queries, cache, self.chunks[window], scale, out, cap)
+        return out
+
 
 def build(
     step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.dtype, before: Step | None = None

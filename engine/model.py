@@ -1,21 +1,16 @@
 """One decoder for every family. What one family does and another does not is named in ModelShape and in Layer."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.batch import Batch
 from engine.config import ModelShape
 from engine.linear import Linear
+from engine.operations import REFERENCE, Activation, Inputs, Operations
 from engine.rotary import rotary_table
 from kernels import reference
-
-# From a packed gate and up projection `[T, 2N]` to `[T, N]`.
-Activation = Callable[[Tensor], Tensor]
-ACTIVATIONS: dict[str, Activation] = {"silu": reference.silu_mul, "gelu_tanh": reference.gelu_tanh_mul}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +18,7 @@ class Mlp:
     gate_up: Linear  # [2*intermediate, hidden]
     down: Linear
 
-    def __call__(self, x: Tensor, activation: Activation) -> Tensor:
+    def __call__(self, x: Tensor, activation: Activation, operations: Operations) -> Tensor:
         return self.down(activation(self.gate_up(x)))
 
 
@@ -37,9 +32,9 @@ class MixtureOfExperts:
     per_token: int
     normalized: bool
 
-    def __call__(self, x: Tensor, activation: Activation) -> Tensor:
-        shares, chosen = reference.route(self.router(x), self.per_token, self.normalized)
-        return reference.experts(x, shares, chosen, self.gate_up, self.down, activation)
+    def __call__(self, x: Tensor, activation: Activation, operations: Operations) -> Tensor:
+        shares, chosen = operations.route(self.router(x), self.per_token, self.normalized)
+        return operations.experts(x, shares, chosen, self.gate_up, self.down, activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +59,23 @@ class Weights:
 
 
 class Decoder:
-    """The forward pass over a batch laid out by `engine.batch`, on paged KV."""
+    """The forward pass over a step's inputs, on paged KV, wherever the weights lie."""
 
-    def __init__(self, shape: ModelShape, weights: Weights) -> None:
+    def __init__(self, shape: ModelShape, weights: Weights, operations: Operations = REFERENCE) -> None:
         self.shape = shape
         self.weights = weights
-        self._activation = ACTIVATIONS[shape.activation]
-        dtype = weights.embedding.dtype
-        self._rotary = rotary_table(shape.rope, shape.max_position, dtype)
-        same = shape.window_rope == shape.rope
-        self._window_rotary = self._rotary if same else rotary_table(shape.window_rope, shape.max_position, dtype)
-        self._embedding_scale = torch.tensor(shape.hidden**0.5, dtype=dtype) if shape.scaled_embedding else None
+        self._operations = operations
+        self._activation = operations.activations[shape.activation]
+        like = weights.embedding
+        self._rotary = rotary_table(shape.rope, shape.max_position, like.dtype).to(like.device)
+        self._window_rotary = self._rotary
+        if shape.window_rope != shape.rope:
+            self._window_rotary = rotary_table(shape.window_rope, shape.max_position, like.dtype).to(like.device)
+        self._embedding_scale = like.new_tensor(shape.hidden**0.5) if shape.scaled_embedding else None
 
-    def __call__(self, batch: Batch, caches: Tensor) -> Tensor:
+    def __call__(self, batch: Inputs, caches: Tensor) -> Tensor:
         """Hidden states `[T, hidden]`, before the last norm; writes keys and values into `caches [layers, …]`."""
-        eps = self.shape.rms_eps
+        operations, eps = self._operations, self.shape.rms_eps
         angles = self._rotary.at(batch.rotary_rows)
         window_angles = angles if self._window_rotary is self._rotary else self._window_rotary.at(batch.rotary_rows)
         x = F.embedding(batch.tokens, self.weights.embedding)
@@ -86,27 +83,26 @@ class Decoder:
             x = x * self._embedding_scale
         residual = torch.zeros_like(x)
         for layer, cache in zip(self.weights.layers, caches, strict=True):
-            x = reference.add_rms_norm(x, residual, layer.attention_norm, eps)
+            x = operations.add_rms_norm(x, residual, layer.attention_norm, eps)
             x = self._attention(x, layer, cache, batch, angles if layer.window is None else window_angles)
             if layer.attention_post_norm is not None:
-                x = reference.rms_norm(x, layer.attention_post_norm, eps)
-            x = reference.add_rms_norm(x, residual, layer.mlp_norm, eps)
-            x = layer.mlp(x, self._activation)
+                x = operations.rms_norm(x, layer.attention_post_norm, eps)
+            x = operations.add_rms_norm(x, residual, layer.mlp_norm, eps)
+            x = layer.mlp(x, self._activation, operations)
             if layer.mlp_post_norm is not None:
-                x = reference.rms_norm(x, layer.mlp_post_norm, eps)
+                x = operations.rms_norm(x, layer.mlp_post_norm, eps)
         return x + residual
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[N, V]` of hidden states `[N, hidden]`."""
-        logits = self.weights.head(reference.rms_norm(hidden, self.weights.norm, self.shape.rms_eps))
+        logits = self.weights.head(self._operations.rms_norm(hidden, self.weights.norm, self.shape.rms_eps))
         cap = self.shape.logit_softcap
         return logits if cap is None else reference.softcap(logits, cap)
 
-    def _attention(self, x: Tensor, layer: Layer, cache: Tensor, batch: Batch, angles: tuple[Tensor, Tensor]) -> Tensor:
+    def _attention(
+        self, x: Tensor, layer: Layer, cache: Tensor, batch: Inputs, angles: tuple[Tensor, Tensor]
+    ) -> Tensor:
         qkv = layer.qkv(x).view(len(x), -1, self.shape.head_dim)
-        queries = reference.rope_and_write_kv(qkv, *angles, cache, batch.slots, layer.qk_norm)
-        attended = torch.empty(queries.shape, dtype=x.dtype)
+        queries = self._operations.rope_and_write_kv(qkv, *angles, cache, batch.slots, layer.qk_norm)
         scale, cap = self.shape.attention_scale, self.shape.attention_softcap
-        reference.decode_attention(queries, cache, batch.decodes[layer.window], scale, attended, cap)
-        reference.prefill_attention(queries, cache, batch.chunks[layer.window], scale, attended, cap)
-        return layer.output(attended.flatten(1))
+        return layer.output(batch.attend(queries, cache, layer.window, scale, cap).flatten(1))

@@ -16,6 +16,9 @@ class RotaryTable:
     cos: Tensor
     sin: Tensor
 
+    def to(self, device: torch.device) -> "RotaryTable":
+        return RotaryTable(self.cos.to(device), self.sin.to(device))
+
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         return self.cos[rows], self.sin[rows]
 
