@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +13,46 @@ from engine.config import ModelShape, SchedulerConfig
 from engine.kv_cache import PADDING_BLOCK
 from engine.sampler import Draws, PromptScores
 from engine.scheduler import Chunk, Step
-from kernels import reference
+from kernels import native, reference
 from kernels.reference import DecodeGroup, PromptChunk
 
 # Decodes are attended to in groups, each padded to its longest context. A group costs as many extra calls a layer as
 # reading about this many tokens.
 GROUP_COST_TOKENS = 400
+
+
+class Decodes(Protocol):
+    """The decodes of a step, which are the first tokens of its batch."""
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        """Fill the decodes' rows of `out [T, H, D]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedDecodes:
+    """Groups of similar context length, by sliding window; None is full attention."""
+
+    by_window: dict[int | None, list[DecodeGroup]]
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        reference.decode_attention(queries, cache, self.by_window[window], scale, out, cap)
+
+
+@dataclass(frozen=True, slots=True)
+class TabledDecodes:
+    """Block tables `[B, W]` int32 and context lengths `[B]` int64."""
+
+    tables: Tensor
+    lengths: Tensor
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        native.decode_attention(queries, cache, self.tables, self.lengths, window, scale, out, cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +63,8 @@ class Batch:
     rotary_rows: Tensor  # [T] int64, rows of the rotary tables: the positions, except for LongRoPE
     slots: Tensor  # [T] int64
     fresh: Tensor  # [N] blocks whose first slot is among them
-    decodes: dict[int | None, list[DecodeGroup]]  # by sliding window; None is full attention
-    chunks: dict[int | None, list[PromptChunk]]
+    decodes: Decodes
+    chunks: dict[int | None, list[PromptChunk]]  # by sliding window; None is full attention
     sampled: Tensor  # [S] indices into T
     draws: Draws
     scores: list[PromptScores]
@@ -39,15 +74,23 @@ class Batch:
     def attend(self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None) -> Tensor:
         """As `engine.operations.Inputs` asks for it."""
         out = torch.empty(queries.shape, dtype=queries.dtype)
-        reference.decode_attention(queries, cache, self.decodes[window], scale, out, cap)
+        self.decodes.attend(queries, cache, window, scale, cap, out)
         reference.prefill_attention(queries, cache, self.chunks[window], scale, out, cap)
         return out
 
 
 def build(
-    step: Step, config: SchedulerConfig, shape: ModelShape, dtype: torch.dtype, before: Step | None = None
+    step: Step,
+    config: SchedulerConfig,
+    shape: ModelShape,
+    dtype: torch.dtype,
+    before: Step | None = None,
+    *,
+    native: bool = False,
 ) -> Batch:
     """Lay a step out, before its tokens are read back; `before` is the launched step whose tokens are not read yet.
+
+    `native` lays the decodes out for `kernels.native`.
 
     Changes the step: decodes are reordered (their order carries no meaning), and one that outgrows LongRoPE's
     original length becomes a prompt chunk of the whole sequence.
@@ -83,7 +126,7 @@ def build(
         rotary_rows=torch.tensor(rotary_rows),
         slots=torch.tensor(slots),
         fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
-        decodes={window: _decode_groups(decodes, size, window, dtype) for window in windows},
+        decodes=_tabled(decodes) if native else _grouped(decodes, size, windows, dtype),
         chunks={window: _prompt_chunks(step, size, window, dtype) for window in windows},
         sampled=torch.tensor(last, dtype=torch.int64),
         draws=Draws.of([chunk for chunk in all_chunks if chunk.samples]),
@@ -114,6 +157,19 @@ def _rotary_rows(chunk: Chunk, span: range, longrope_length: int | None) -> rang
 
 def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
     return [blocks[position // size] * size + position % size for position in span]
+
+
+def _tabled(decodes: list[Chunk]) -> TabledDecodes:
+    width = max((len(chunk.request.blocks) for chunk in decodes), default=0)
+    tables = [_padded(chunk.request.blocks, width) for chunk in decodes]
+    lengths = [chunk.start + 1 for chunk in decodes]
+    return TabledDecodes(
+        torch.tensor(tables, dtype=torch.int32).view(len(decodes), width), torch.tensor(lengths, dtype=torch.int64)
+    )
+
+
+def _grouped(decodes: list[Chunk], size: int, windows: set[int | None], dtype: torch.dtype) -> GroupedDecodes:
+    return GroupedDecodes({window: _decode_groups(decodes, size, window, dtype) for window in windows})
 
 
 def _decode_groups(decodes: list[Chunk], size: int, window: int | None, dtype: torch.dtype) -> list[DecodeGroup]:

@@ -215,10 +215,13 @@ class EngineOptions:
     prefix_cache: bool = True
     dummy_weights: bool = False
     overlap: bool | None = None
+    native: bool | None = None  # the CPU operations compiled from C++, rather than PyTorch's
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
+        if self.native and self.device == "cuda":
+            raise InputError("native operations are for the CPU; device is cuda")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device is {self.device!r}; it must be auto, cpu or cuda")
 
@@ -233,3 +236,4 @@ class EngineConfig:
     dummy_weights: bool
     kv_bytes_per_token: int
     overlap: bool  # launch a step before the tokens of the one before it are read
+    operations: str  # what computes all but matrix products: native (compiled for this CPU) or reference (PyTorch)

@@ -83,6 +83,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="lay a step out before the tokens of the one before are read; default: not on a CPU",
     )
+    parser.add_argument(
+        "--native",
+        action=argparse.BooleanOptionalAction,
+        help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
+    )
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
 
 
@@ -101,6 +106,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         prefix_cache=not args.no_prefix_cache,
         dummy_weights=args.dummy_weights,
         overlap=args.overlap,
+        native=args.native,
     )
 
 

@@ -1,12 +1,14 @@
 """What the decoder computes with besides matrix products: one set of operations for each kind of device."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from kernels import reference
+from engine.errors import InputError
+from kernels import native, reference
 
 # From a packed gate and up projection `[T, 2N]` to `[T, N]`.
 Activation = Callable[[Tensor], Tensor]
@@ -35,6 +37,28 @@ REFERENCE = Operations(
     experts=reference.experts,
     rope_and_write_kv=reference.rope_and_write_kv,
 )
+
+NATIVE = dataclasses.replace(
+    REFERENCE,
+    rms_norm=native.rms_norm,
+    add_rms_norm=native.add_rms_norm,
+    activations={"silu": native.silu_mul, "gelu_tanh": native.gelu_tanh_mul},
+    rope_and_write_kv=native.rope_and_write_kv,
+)
+CPU = {"native": NATIVE, "reference": REFERENCE}
+
+
+def for_cpu(native_asked: bool | None) -> str:
+    """The name in `CPU` of the operations to use: native where they can be compiled, unless asked otherwise."""
+    if native_asked is False:
+        return "reference"
+    try:
+        native.library()
+    except native.Unavailable as reason:
+        if native_asked:
+            raise InputError(f"native operations were asked for, but {reason}") from None
+        return "reference"
+    return "native"
 
 
 class Inputs(Protocol):

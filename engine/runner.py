@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from engine import batch, sampler
+from engine import batch, operations, sampler
 from engine.batch import Batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
 from engine.errors import InputError
@@ -34,13 +34,15 @@ class Runner:
         self.config = resolve(self.shape, options)
         self.stop_ids = _stop_ids(folder)
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
-        self._decoder = Decoder(self.shape, load_weights(folder, self.shape, self._dtype, options.dummy_weights))
+        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights)
+        self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
         self._caches = self._kv_memory()
 
     def launch(self, step: Step, before: "Launched | None" = None) -> "Launched":
         """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
         unread = None if before is None else before.step
-        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype, unread)
+        native = self.config.operations == "native"
+        laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype, unread, native=native)
         return Launched(step, laid_out, before, self._compute)
 
     @torch.inference_mode()
@@ -106,6 +108,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         dummy_weights=options.dummy_weights,
         kv_bytes_per_token=kv_bytes,
         overlap=device != "cpu" if options.overlap is None else options.overlap,
+        operations=operations.for_cpu(options.native),
     )
 
 

@@ -90,6 +90,7 @@ class EngineReplica:
             "scheduler": {name: getattr(limits, name) for name in type(limits).__slots__},
             "device": config.device,
             "dtype": config.dtype,
+            "operations": config.operations,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }

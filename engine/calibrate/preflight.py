@@ -34,13 +34,13 @@ def _cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def software_facts(device: str) -> Software:
+def software_facts(device: str, operations: str) -> Software:
     return Software(
         platform=platform.platform(),
         python=platform.python_version(),
         torch=_version("torch"),
         triton=_version("triton") if device == "cuda" else None,
-        attention_backend="triton" if device == "cuda" else "reference",
+        attention_backend=operations,
         cuda_graphs=None if device == "cuda" else False,
     )
 

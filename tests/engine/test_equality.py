@@ -26,6 +26,7 @@ WAYS: dict[str, list[str]] = {
     "preempted": ["--block-size", "8", "--num-blocks", "12"],
     "preempted without cache": ["--block-size", "8", "--num-blocks", "12", "--no-prefix-cache"],
     "prefix hits": ["--block-size", "8", "--max-batch", "2"],
+    "PyTorch operations": ["--no-native"],
     "overlap": ["--overlap"],
     "overlap, preempted": ["--overlap", "--block-size", "8", "--num-blocks", "12"],
     "overlap, budget 7": ["--overlap", "--token-budget", "7"],

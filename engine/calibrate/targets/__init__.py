@@ -22,6 +22,7 @@ class TargetFacts:
 
     device: str
     dtype: str
+    operations: str
     threads: int | None
     scheduler: SchedulerConfig
     load_s: float

@@ -63,6 +63,7 @@ class EmbeddedTarget:
         return TargetFacts(
             device=ready["device"],
             dtype=ready["dtype"],
+            operations=ready["operations"],
             threads=ready["threads"],
             scheduler=SchedulerConfig(**ready["scheduler"]),
             load_s=self.clock() - started,

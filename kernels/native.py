@@ -1,0 +1,182 @@
+"""The operations of native.cpp on PyTorch tensors: compiled for this CPU once, then loaded.
+
+Shapes, meaning and rounding (to about a unit in the last place) are those of `kernels.reference`.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+# Sums may be reordered, without which no dot product is vectorized; NaN and infinity keep their meaning.
+VECTORIZED = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
+FLAGS = ["-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", *VECTORIZED]
+NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
+KINDS = {"*": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float, "?": ctypes.c_bool}
+ARGUMENTS = {
+    "add_rms_norm": "***fii*",
+    "rope_and_write_kv": "***i****fii*",
+    "decode_attention": "***i*iiiff*",
+    "gated": "*ii?*",
+}
+WITH_NORMS = ("float_float", "bfloat16_bfloat16", "bfloat16_float")
+TYPES = {
+    "add_rms_norm": WITH_NORMS,
+    "rope_and_write_kv": WITH_NORMS,
+    "decode_attention": tuple(NAMES.values()),
+    "gated": tuple(NAMES.values()),
+}
+
+
+class Unavailable(Exception):
+    """Why these operations can't be had on this machine, in a sentence."""
+
+
+class _Cache(ctypes.Structure):
+    _fields_ = [
+        ("start", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("values", "block", "head", "block_size", "kv_heads", "dim")),
+    ]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The compiled operations. Raises Unavailable where there is no C++ compiler, or it fails."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        raise Unavailable("no C++ compiler (c++ or g++) on the PATH")
+    built = _cache_folder() / f"native-{_identity(compiler)}.so"
+    if not built.is_file():
+        _compile(compiler, built)
+    loaded = ctypes.CDLL(str(built))
+    for name, arguments in ARGUMENTS.items():
+        for types in TYPES[name]:
+            getattr(loaded, f"{name}_{types}").argtypes = [KINDS[kind] for kind in arguments]
+    return loaded
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costadvisor"
+
+
+def _identity(compiler: str) -> str:
+    """Changes with the source, the compiler and the CPU, as a home folder may be shared between machines."""
+    cpu = Path("/proc/cpuinfo")
+    flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.is_file() else []
+    parts = [SOURCE.read_text(), compiler, *FLAGS, *flags]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _compile(compiler: str, built: Path) -> None:
+    """Beside its place and then into it, so that two processes that start together do each other no harm."""
+    try:
+        built.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=built.parent) as folder:
+            fresh = Path(folder) / built.name
+            subprocess.run([compiler, *FLAGS, "-o", fresh, SOURCE], check=True, capture_output=True, text=True)
+            fresh.replace(built)
+    except subprocess.CalledProcessError as error:
+        raise Unavailable(f"{compiler} could not compile {SOURCE.name}: {error.stderr.strip()[:300]}") from None
+    except OSError as error:
+        raise Unavailable(f"{SOURCE.name} could not be compiled: {error}") from None
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """`x [..., N]`, `weight [N]` of x's dtype or float32."""
+    return _normalized(None, x.contiguous(), weight, eps)
+
+
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Add `x` into `residual` in place, then normalize the sum. All `[T, N]`."""
+    return _normalized(x.contiguous(), residual, weight, eps)
+
+
+def _normalized(x: Tensor | None, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
+    out = torch.empty_like(residual)
+    size = residual.shape[-1]
+    call = getattr(library(), f"add_rms_norm_{_types(residual, weight)}")
+    call(_start(x), _start(residual), _start(weight), eps, residual.numel() // size, size, _start(out))
+    return out
+
+
+def silu_mul(gate_up: Tensor) -> Tensor:
+    """`silu(gate) * up` of a packed `[T, 2N]`; returns `[T, N]`."""
+    return _gated(gate_up, gelu=False)
+
+
+def gelu_tanh_mul(gate_up: Tensor) -> Tensor:
+    """`gelu(gate) * up` with the tanh approximation, of a packed `[T, 2N]`; returns `[T, N]`."""
+    return _gated(gate_up, gelu=True)
+
+
+def _gated(gate_up: Tensor, gelu: bool) -> Tensor:
+    rows, both = gate_up.shape
+    out = gate_up.new_empty(rows, both // 2)
+    call = getattr(library(), f"gated_{NAMES[gate_up.dtype]}")
+    call(_start(gate_up.contiguous()), rows, both // 2, gelu, _start(out))
+    return out
+
+
+def rope_and_write_kv(
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    cache: Tensor,
+    slots: Tensor,
+    norms: tuple[Tensor, Tensor, float] | None = None,
+) -> Tensor:
+    """Normalize (where the family does) and rotate queries and keys, store keys and values, return the queries.
+
+    `qkv [T, H + 2G, D]` is overwritten; `cos` and `sin` `[T, 1, R / 2]`; `slots [T]` int64. Returns `[T, H, D]`.
+    """
+    tokens, packed, dim = qkv.shape
+    queries = qkv.new_empty(tokens, packed - 2 * cache.shape[2], dim)
+    query_weight, key_weight, eps = norms or (None, None, 0.0)
+    call = getattr(library(), f"rope_and_write_kv_{_types(qkv, query_weight)}")
+    angles = _start(cos), _start(sin), cos.shape[-1]
+    weights = _start(query_weight), _start(key_weight), eps
+    call(_start(qkv), *angles, _paged(cache), _start(slots), *weights, tokens, queries.shape[1], _start(queries))
+    return queries
+
+
+def decode_attention(
+    queries: Tensor,
+    cache: Tensor,
+    tables: Tensor,
+    lengths: Tensor,
+    window: int | None,
+    scale: float,
+    out: Tensor,
+    cap: float | None = None,
+) -> None:
+    """Attention of one query a sequence over its paged context; only slots below its length are read.
+
+    `queries` and `out` `[T, H, D]`, of which the first B are decodes; `tables [B, W]` int32, `lengths [B]` int64 with
+    the token's own; `window` is how many of the last positions it sees.
+    """
+    rows, width = tables.shape
+    call = getattr(library(), f"decode_attention_{NAMES[queries.dtype]}")
+    sizes = rows, queries.shape[1], window or 0, scale, cap or 0.0
+    call(_start(queries), _paged(cache), _start(tables), width, _start(lengths), *sizes, _start(out))
+
+
+def _types(numbers: Tensor, weight: Tensor | None) -> str:
+    return f"{NAMES[numbers.dtype]}_{NAMES[numbers.dtype if weight is None else weight.dtype]}"
+
+
+def _start(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _paged(cache: Tensor) -> "ctypes._CArgObject":
+    """Where the keys and values of one layer lie; `cache [2, blocks, G, block_size, D]`, its slots contiguous."""
+    values, block, head = cache.stride()[:3]
+    return ctypes.byref(_Cache(cache.data_ptr(), values, block, head, cache.shape[3], cache.shape[2], cache.shape[4]))

@@ -1,0 +1,103 @@
+"""The operations compiled for this CPU, against the reference."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import native, reference
+
+DTYPES = [torch.float32, torch.bfloat16]
+SIZE = 16
+
+
+@pytest.fixture(autouse=True)
+def compiled() -> None:
+    try:
+        native.library()
+    except native.Unavailable as reason:
+        pytest.fail(str(reason)) if os.environ.get("CI") else pytest.skip(str(reason))
+
+
+def close(got: Tensor, want: Tensor) -> None:
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[want.dtype]
+    torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def of_weights(dtype: torch.dtype) -> set[torch.dtype]:
+    """Norm weights are of the numbers' own type, or float32 where the scale must not be rounded."""
+    return {dtype, torch.float32}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [1, 7, 200])
+def test_rms_norm_and_residual(dtype: torch.dtype, rows: int) -> None:
+    x, residual = (torch.randn(rows, 575).to(dtype) for _ in range(2))
+    for weight in (torch.randn(575).to(of) for of in of_weights(dtype)):
+        close(native.rms_norm(x, weight, 1e-5), reference.rms_norm(x, weight, 1e-5))
+        changed, wanted = residual.clone(), residual.clone()
+        close(native.add_rms_norm(x, changed, weight, 1e-5), reference.add_rms_norm(x, wanted, weight, 1e-5))
+        assert torch.equal(changed, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_gated_activations_at_any_size_of_number(dtype: torch.dtype) -> None:
+    packed = (torch.randn(3, 2 * 1030) * torch.tensor([1.0, 8.0, 1e4])[:, None]).to(dtype)
+    close(native.silu_mul(packed), reference.silu_mul(packed.clone()))
+    close(native.gelu_tanh_mul(packed), reference.gelu_tanh_mul(packed.clone()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("heads", "kv_heads", "dim", "turned"), [(9, 3, 64, 64), (4, 2, 128, 96), (16, 1, 256, 256)])
+def test_rope_and_kv_write(heads: int, kv_heads: int, dim: int, turned: int, dtype: torch.dtype) -> None:
+    qkv = torch.randn(5, heads + 2 * kv_heads, dim).to(dtype)
+    angles = torch.randn(5, 1, turned // 2)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    slots = torch.tensor([SIZE + 3, 2 * SIZE, 3 * SIZE - 1, 3 * SIZE, 0])
+    norms = [(torch.randn(dim).to(of), torch.randn(dim).to(of), 1e-6) for of in of_weights(dtype)]
+    for norm in [None, *norms]:
+        cache = torch.full((2, kv_heads, 4, SIZE, dim), math.nan).to(dtype).transpose(1, 2)
+        wanted = cache.clone()
+        close(
+            native.rope_and_write_kv(qkv.clone(), cos, sin, cache, slots, norm),
+            reference.rope_and_write_kv(qkv.clone(), cos, sin, wanted, slots, norm),
+        )
+        close(cache, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("cap", [None, 5.0])
+@pytest.mark.parametrize("window", [None, 1, 20])
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(9, 3, 64), (4, 4, 128), (3, 1, 80), (16, 1, 256)])
+def test_decode_attention(
+    heads: int, kv_heads: int, dim: int, window: int | None, cap: float | None, dtype: torch.dtype
+) -> None:
+    """What no token has been written to is NaN: slots past each length, and the block that pads the tables."""
+    lengths = torch.tensor([1, SIZE - 1, SIZE, SIZE + 1, 50, 64])
+    tables = torch.randperm(24).view(6, 4) + 1
+    cache = torch.full((2, kv_heads, 25, SIZE, dim), math.nan).to(dtype).transpose(1, 2)
+    for table, length in zip(tables, lengths.tolist(), strict=True):
+        for place in range(length):
+            cache[:, table[place // SIZE], :, place % SIZE] = torch.randn(2, kv_heads, dim).to(dtype)
+    padded = torch.where(torch.arange(4) * SIZE < lengths[:, None], tables, 0).int()
+    queries = torch.randn(7, heads, dim).to(dtype)
+    got = torch.full_like(queries, 3.0)
+    native.decode_attention(queries, cache, padded, lengths, window, dim**-0.5, got, cap)
+    assert torch.equal(got[6], torch.full_like(got[6], 3.0)), "the last row is not a decode"
+    group = reference.decode_group(0, tables, lengths, SIZE, window, dtype)
+    wanted = torch.empty_like(queries)
+    reference.decode_attention(queries, cache.nan_to_num(), [group], dim**-0.5, wanted, cap)
+    close(got[:6], wanted[:6])
+
+
+def test_a_compiler_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "false")
+    native.library.cache_clear()
+    with pytest.raises(native.Unavailable, match=r"false could not compile native\.cpp"):
+        native.library()
+    native.library.cache_clear()
+    assert not list((tmp_path / "costadvisor").iterdir()), "nothing half-done stays"
