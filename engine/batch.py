@@ -13,7 +13,8 @@ from engine.config import ModelShape, SchedulerConfig
 from engine.kv_cache import PADDING_BLOCK
 from engine.sampler import Draws, PromptScores
 from engine.scheduler import Chunk, Step
-from kernels import native, reference
+from kernels import reference
+from kernels.native import operations as native
 from kernels.reference import DecodeGroup, PromptChunk
 
 # Decodes are attended to in groups, each padded to its longest context. A group costs as many extra calls a layer as

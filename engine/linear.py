@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.native import matmul
+
 # `x [T, in]` to `x @ weight.T + bias`, `[T, out]`.
 Linear = Callable[[Tensor], Tensor]
 
@@ -34,9 +36,23 @@ class Blocked:
         return product
 
 
-def linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
-    """The fastest way to multiply by `weight [out, in]` where it lies."""
-    has_onednn = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and has_onednn:
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """A weight in the order in which a CPU with AMX multiplies it; see `kernels.native.matmul`."""
+
+    weight: matmul.PackedWeight
+    bias: Tensor | None  # float32
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return matmul.linear(x, self.weight, self.bias)
+
+
+def linear(weight: Tensor, bias: Tensor | None = None, *, native: bool = False) -> Linear:
+    """The fastest way to multiply by `weight [out, in]` where it lies; `native` code may be part of it."""
+    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
+        return Dense(weight, bias)
+    if native and matmul.packable(weight.shape[1]):
+        return Tiled(matmul.pack(weight), None if bias is None else bias.float())
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return Blocked(torch.ops.mkldnn._reorder_linear_weight(weight, None), bias)
     return Dense(weight, bias)

@@ -8,7 +8,9 @@ from typing import Protocol
 from torch import Tensor
 
 from engine.errors import InputError
-from kernels import native, reference
+from kernels import reference
+from kernels.native import build
+from kernels.native import operations as native
 
 # From a packed gate and up projection `[T, 2N]` to `[T, N]`.
 Activation = Callable[[Tensor], Tensor]
@@ -53,8 +55,8 @@ def for_cpu(native_asked: bool | None) -> str:
     if native_asked is False:
         return "reference"
     try:
-        native.library()
-    except native.Unavailable as reason:
+        build.library()
+    except build.Unavailable as reason:
         if native_asked:
             raise InputError(f"native operations were asked for, but {reason}") from None
         return "reference"

@@ -34,7 +34,8 @@ class Runner:
         self.config = resolve(self.shape, options)
         self.stop_ids = _stop_ids(folder)
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
-        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights)
+        native = self.config.operations == "native"
+        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native)
         self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
         self._caches = self._kv_memory()
 

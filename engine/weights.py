@@ -21,16 +21,16 @@ Read = Callable[[str, tuple[int, ...]], Tensor]
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
 
 
-def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool) -> Weights:
+def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool, native: bool = False) -> Weights:
     """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
 
-    Raises InputError naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape
+    `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape
     contradicts config.json.
     """
     if dummy:
-        return _Assembly(shape, _random_reader(dtype), dtype).weights()
+        return _Assembly(shape, _random_reader(dtype), dtype, native).weights()
     with ExitStack() as stack:
-        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype).weights()
+        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype, native).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,17 @@ class _Assembly:
     shape: ModelShape
     read: Read
     dtype: torch.dtype
+    native: bool
 
     def weights(self) -> Weights:
         shape = self.shape
         embedding = self.read("model.embed_tokens.weight", (shape.vocab, shape.hidden))
+        head = embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))
         return Weights(
             embedding=embedding,
             layers=[self._layer(number) for number in range(shape.layers)],
             norm=self._norm("model.norm", shape.hidden),
-            head=linear(embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))),
+            head=linear(head, native=self.native),
         )
 
     def _layer(self, number: int) -> Layer:
@@ -97,7 +99,7 @@ class _Assembly:
     def _packed(self, prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
         weight = torch.cat([self.read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
         biases = [self.read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
-        return linear(weight, torch.cat(biases) if biases else None)
+        return linear(weight, torch.cat(biases) if biases else None, native=self.native)
 
     def _norm(self, name: str, size: int) -> Tensor:
         weight = self.read(name + ".weight", (size,))

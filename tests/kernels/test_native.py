@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import native, reference
+from kernels import reference
+from kernels.native import build, matmul
+from kernels.native import operations as native
 
 DTYPES = [torch.float32, torch.bfloat16]
 SIZE = 16
@@ -17,8 +19,8 @@ SIZE = 16
 @pytest.fixture(autouse=True)
 def compiled() -> None:
     try:
-        native.library()
-    except native.Unavailable as reason:
+        build.library()
+    except build.Unavailable as reason:
         pytest.fail(str(reason)) if os.environ.get("CI") else pytest.skip(str(reason))
 
 
@@ -93,11 +95,32 @@ def test_decode_attention(
     close(got[:6], wanted[:6])
 
 
+@pytest.mark.parametrize("rows", [1, 16, 17, 31, 32, 70])
+@pytest.mark.parametrize(("outputs", "inputs"), [(32, 32), (960, 576), (49, 96)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> None:
+    if not matmul.packable(inputs):
+        pytest.skip("this CPU has no AMX")
+    x = torch.randn(rows, inputs).bfloat16()
+    bias = torch.randn(outputs) if biased else None
+    weight = torch.randn(outputs, inputs).bfloat16()
+    wanted = torch.nn.functional.linear(x.float(), weight.float(), bias).bfloat16()
+    close(matmul.linear(x, matmul.pack(weight), bias), wanted)
+    whole = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8)
+    scales = torch.rand(outputs) / 127
+    wanted = torch.nn.functional.linear(x.float(), whole * scales[:, None], bias).bfloat16()
+    close(matmul.linear(x, matmul.pack(whole, scales), bias), wanted)
+
+
+def test_inputs_that_fill_no_tile_are_not_packable() -> None:
+    assert not matmul.packable(40)
+
+
 def test_a_compiler_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CXX", "false")
-    native.library.cache_clear()
-    with pytest.raises(native.Unavailable, match=r"false could not compile native\.cpp"):
-        native.library()
-    native.library.cache_clear()
+    build.library.cache_clear()
+    with pytest.raises(build.Unavailable, match=r"false could not compile the operations"):
+        build.library()
+    build.library.cache_clear()
     assert not list((tmp_path / "costadvisor").iterdir()), "nothing half-done stays"

@@ -1,43 +1,16 @@
-"""The operations of native.cpp on PyTorch tensors: compiled for this CPU once, then loaded.
+"""The operations of operations.cpp on PyTorch tensors.
 
 Shapes, meaning and rounding (to about a unit in the last place) are those of `kernels.reference`.
 """
 
 import ctypes
-import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_suffix(".cpp")
-# Sums may be reordered, without which no dot product is vectorized; NaN and infinity keep their meaning.
-VECTORIZED = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
-FLAGS = ["-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", *VECTORIZED]
+from kernels.native.build import library
+
 NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
-KINDS = {"*": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float, "?": ctypes.c_bool}
-ARGUMENTS = {
-    "add_rms_norm": "***fii*",
-    "rope_and_write_kv": "***i****fii*",
-    "decode_attention": "***i*iiiff*",
-    "gated": "*ii?*",
-}
-WITH_NORMS = ("float_float", "bfloat16_bfloat16", "bfloat16_float")
-TYPES = {
-    "add_rms_norm": WITH_NORMS,
-    "rope_and_write_kv": WITH_NORMS,
-    "decode_attention": tuple(NAMES.values()),
-    "gated": tuple(NAMES.values()),
-}
-
-
-class Unavailable(Exception):
-    """Why these operations can't be had on this machine, in a sentence."""
 
 
 class _Cache(ctypes.Structure):
@@ -45,48 +18,6 @@ class _Cache(ctypes.Structure):
         ("start", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("values", "block", "head", "block_size", "kv_heads", "dim")),
     ]
-
-
-@functools.cache
-def library() -> ctypes.CDLL:
-    """The compiled operations. Raises Unavailable where there is no C++ compiler, or it fails."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if compiler is None:
-        raise Unavailable("no C++ compiler (c++ or g++) on the PATH")
-    built = _cache_folder() / f"native-{_identity(compiler)}.so"
-    if not built.is_file():
-        _compile(compiler, built)
-    loaded = ctypes.CDLL(str(built))
-    for name, arguments in ARGUMENTS.items():
-        for types in TYPES[name]:
-            getattr(loaded, f"{name}_{types}").argtypes = [KINDS[kind] for kind in arguments]
-    return loaded
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costadvisor"
-
-
-def _identity(compiler: str) -> str:
-    """Changes with the source, the compiler and the CPU, as a home folder may be shared between machines."""
-    cpu = Path("/proc/cpuinfo")
-    flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.is_file() else []
-    parts = [SOURCE.read_text(), compiler, *FLAGS, *flags]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _compile(compiler: str, built: Path) -> None:
-    """Beside its place and then into it, so that two processes that start together do each other no harm."""
-    try:
-        built.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-            fresh = Path(folder) / built.name
-            subprocess.run([compiler, *FLAGS, "-o", fresh, SOURCE], check=True, capture_output=True, text=True)
-            fresh.replace(built)
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"{compiler} could not compile {SOURCE.name}: {error.stderr.strip()[:300]}") from None
-    except OSError as error:
-        raise Unavailable(f"{SOURCE.name} could not be compiled: {error}") from None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

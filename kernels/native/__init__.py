@@ -1,0 +1,1 @@
+"""The decoder's operations in C++, compiled for this machine's CPU where it has a compiler."""
