@@ -24,8 +24,8 @@ DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay fini
 def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool, native: bool = False) -> Weights:
     """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
 
-    `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape
-    contradicts config.json.
+    `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
+    holds NaN, or one whose shape contradicts config.json.
     """
     if dummy:
         return _Assembly(shape, _random_reader(dtype), dtype, native).weights()

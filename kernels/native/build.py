@@ -25,8 +25,8 @@ FUNCTIONS = {
     "gated": ("*ii?*", PLAIN),
 }
 MATMUL_FUNCTIONS = {
-    "pack": ("*ii*", ("bfloat16", "int8")),
-    "linear": ("*ii***i*", ("bfloat16", "int8")),
+    "pack": ("*ii*", ("bfloat16",)),
+    "linear": ("*ii**i*", ("bfloat16",)),
 }
 
 

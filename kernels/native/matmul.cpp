@@ -1,8 +1,7 @@
 // Products with weight matrices on CPUs with AMX, at the speed of their memory when rows are few.
 //
 // A weight [outputs, inputs] is kept as strips of 16 outputs; a strip is a run of tiles of 32 inputs, each laid out as
-// the tile multiplier reads it, [16 pairs of inputs][16 outputs][2]. Tiles are bfloat16, or int8 with a scale for each
-// output, which are widened to bfloat16 on their way. Sums are in float.
+// the tile multiplier reads it, [16 pairs of inputs][16 outputs][2]. Sums are in float.
 
 #include <cstdint>
 #include <cstring>
@@ -33,32 +32,18 @@ void shape_tiles(int64_t above, int64_t below) {
     _tile_loadconfig(&shapes);
 }
 
-const uint16_t* widened(const uint16_t* strips, int64_t, uint16_t*) { return strips; }
-
-const uint16_t* widened(const int8_t* strips, int64_t tiles, uint16_t* scratch) {
-    for (int64_t at = 0; at < tiles * TILE; at += DEPTH) {
-        const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(strips + at));
-        const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(narrow)));
-        const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(narrow, 1)));
-        _mm512_storeu_si512(scratch + at, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
-    return scratch;
-}
-
 struct Output {
     uint16_t* start;
     int64_t width;
-    const float* scales;  // of each output, or null
-    const float* bias;    // of each output, or null
+    const float* bias;  // of each output, or null
 
     void write(const float* sums, int64_t rows, int64_t row, int64_t column) const {
         const int64_t left = width - column;
         if (left <= 0) return;
         const __mmask16 inside = left < SIDE ? __mmask16((1 << left) - 1) : __mmask16(0xffff);
-        const __m512 scale = scales ? _mm512_maskz_loadu_ps(inside, scales + column) : _mm512_set1_ps(1.0f);
         const __m512 shift = bias ? _mm512_maskz_loadu_ps(inside, bias + column) : _mm512_setzero_ps();
         for (int64_t r = 0; r < rows; ++r) {
-            const __m512 value = _mm512_fmadd_ps(_mm512_load_ps(sums + r * SIDE), scale, shift);
+            const __m512 value = _mm512_add_ps(_mm512_load_ps(sums + r * SIDE), shift);
             _mm256_mask_storeu_epi16(start + (row + r) * width + column, inside, (__m256i)_mm512_cvtneps_pbh(value));
         }
     }
@@ -92,17 +77,15 @@ void multiply(const uint16_t* x, bool below, int64_t inputs, const uint16_t* str
     }
 }
 
-template <typename W>
-void linear(const uint16_t* x, int64_t rows, int64_t inputs, const W* weight, const Output& output) {
+void linear(const uint16_t* x, int64_t rows, int64_t inputs, const uint16_t* weight, const Output& output) {
     const int64_t tiles = inputs / DEPTH, pairs = (output.width + 2 * SIDE - 1) / (2 * SIDE);
 #pragma omp parallel
     {
         alignas(64) float sums[4][256];
-        uint16_t* scratch = sizeof(W) == 1 ? new uint16_t[2 * tiles * TILE] : nullptr;
         int64_t shaped = -1;
 #pragma omp for schedule(static)
         for (int64_t pair = 0; pair < pairs; ++pair) {
-            const uint16_t* strips = widened(weight + pair * 2 * tiles * TILE, 2 * tiles, scratch);
+            const uint16_t* strips = weight + pair * 2 * tiles * TILE;
             for (int64_t row = 0; row < rows; row += 2 * SIDE) {
                 const int64_t left = rows - row, above = left < SIDE ? left : SIDE;
                 const int64_t below = left <= SIDE ? 0 : left < 2 * SIDE ? left - SIDE : SIDE;
@@ -116,25 +99,7 @@ void linear(const uint16_t* x, int64_t rows, int64_t inputs, const W* weight, co
             }
         }
         _tile_release();
-        delete[] scratch;
     }
-}
-
-template <typename W>
-void pack(const W* weight, int64_t outputs, int64_t inputs, W* packed) {
-    const int64_t tiles = inputs / DEPTH, strips = (outputs + 2 * SIDE - 1) / (2 * SIDE) * 2;
-    // Large pages, where the system grants them: small ones cost up to half of the speed.
-    const uintptr_t page = 4096, start = (uintptr_t(packed) + page - 1) & ~(page - 1);
-    const uintptr_t end = uintptr_t(packed + strips * SIDE * inputs);
-    if (end > start) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
-#pragma omp parallel for
-    for (int64_t strip = 0; strip < strips; ++strip)
-        for (int64_t i = 0; i < inputs; ++i)
-            for (int64_t j = 0; j < SIDE; ++j) {
-                const int64_t output = strip * SIDE + j, tile = strip * tiles + i / DEPTH, within = i % DEPTH;
-                packed[tile * TILE + within / 2 * DEPTH + j * 2 + within % 2] =
-                    output < outputs ? weight[output * inputs + i] : W(0);
-            }
 }
 
 }  // namespace
@@ -146,21 +111,24 @@ extern "C" bool amx_available() {
 }
 
 extern "C" void pack_bfloat16(const uint16_t* weight, int64_t outputs, int64_t inputs, uint16_t* packed) {
-    pack(weight, outputs, inputs, packed);
-}
-
-extern "C" void pack_int8(const int8_t* weight, int64_t outputs, int64_t inputs, int8_t* packed) {
-    pack(weight, outputs, inputs, packed);
+    const int64_t tiles = inputs / DEPTH, strips = (outputs + 2 * SIDE - 1) / (2 * SIDE) * 2;
+    // Large pages, where the system grants them: small ones cost up to half of the speed.
+    const uintptr_t page = 4096, start = (uintptr_t(packed) + page - 1) & ~(page - 1);
+    const uintptr_t end = uintptr_t(packed + strips * SIDE * inputs);
+    if (end > start) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
+#pragma omp parallel for
+    for (int64_t strip = 0; strip < strips; ++strip)
+        for (int64_t i = 0; i < inputs; ++i)
+            for (int64_t j = 0; j < SIDE; ++j) {
+                const int64_t output = strip * SIDE + j, tile = strip * tiles + i / DEPTH, within = i % DEPTH;
+                packed[tile * TILE + within / 2 * DEPTH + j * 2 + within % 2] =
+                    output < outputs ? weight[output * inputs + i] : 0;
+            }
 }
 
 extern "C" void linear_bfloat16(const uint16_t* x, int64_t rows, int64_t inputs, const uint16_t* weight,
-                                const float* scales, const float* bias, int64_t outputs, uint16_t* out) {
-    linear(x, rows, inputs, weight, Output{out, outputs, scales, bias});
-}
-
-extern "C" void linear_int8(const uint16_t* x, int64_t rows, int64_t inputs, const int8_t* weight, const float* scales,
-                            const float* bias, int64_t outputs, uint16_t* out) {
-    linear(x, rows, inputs, weight, Output{out, outputs, scales, bias});
+                                const float* bias, int64_t outputs, uint16_t* out) {
+    linear(x, rows, inputs, weight, Output{out, outputs, bias});
 }
 #else
 extern "C" bool amx_available() { return false; }

@@ -12,12 +12,11 @@ STRIPS = 32  # outputs that are computed together
 
 @dataclass(frozen=True, slots=True)
 class PackedWeight:
-    """`[outputs, inputs]` in the order in which tiles are read; int8 ones have `scales [outputs]` float32."""
+    """`[outputs, inputs]` bfloat16 in the order in which tiles are read."""
 
     packed: Tensor
     outputs: int
     inputs: int
-    scales: Tensor | None
 
 
 def packable(inputs: int) -> bool:
@@ -26,22 +25,19 @@ def packable(inputs: int) -> bool:
     return available and inputs % DEPTH == 0
 
 
-def pack(weight: Tensor, scales: Tensor | None = None) -> PackedWeight:
-    """`weight [outputs, inputs]`: bfloat16, or int8 with `scales [outputs]`; see `packable`."""
+def pack(weight: Tensor) -> PackedWeight:
+    """`weight [outputs, inputs]` bfloat16; see `packable`."""
     outputs, inputs = weight.shape
     packed = weight.new_empty(-(-outputs // STRIPS) * STRIPS * inputs)
-    kind = "bfloat16" if scales is None else "int8"
-    getattr(library(), f"pack_{kind}")(weight.contiguous().data_ptr(), outputs, inputs, packed.data_ptr())
-    return PackedWeight(packed, outputs, inputs, None if scales is None else scales.float().contiguous())
+    library().pack_bfloat16(weight.contiguous().data_ptr(), outputs, inputs, packed.data_ptr())
+    return PackedWeight(packed, outputs, inputs)
 
 
 def linear(x: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
     """`x [T, inputs]` bfloat16 to `[T, outputs]` bfloat16, summed in float32; `bias [outputs]` float32."""
     x = x.contiguous()
     out = x.new_empty(len(x), weight.outputs)
-    kind = "bfloat16" if weight.scales is None else "int8"
-    scales = None if weight.scales is None else weight.scales.data_ptr()
     addends = None if bias is None else bias.data_ptr()
-    sizes = x.data_ptr(), len(x), weight.inputs, weight.packed.data_ptr()
-    getattr(library(), f"linear_{kind}")(*sizes, scales, addends, weight.outputs, out.data_ptr())
+    sizes = len(x), weight.inputs
+    library().linear_bfloat16(x.data_ptr(), *sizes, weight.packed.data_ptr(), addends, weight.outputs, out.data_ptr())
     return out
