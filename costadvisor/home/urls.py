@@ -5,5 +5,6 @@ from costadvisor.home import views
 app_name = "home"
 urlpatterns = [
     path("", views.start, name="start"),
+    path("selftest/", views.selftest, name="selftest"),
     path("o/<slug:organization_slug>/", views.organization, name="organization"),
 ]

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
@@ -12,6 +13,7 @@ from costadvisor.accounts.selectors import membership_list
 from costadvisor.calibration.selectors import job_list_unfinished, record_list
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_list, recommendation_standing
+from costadvisor.economics.selftest import lessons, self_test
 from costadvisor.home.navigation import STEPS
 from costadvisor.home.standing import Answered, answered, standing
 from costadvisor.spend.overview import spend_grid
@@ -55,6 +57,21 @@ def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "steps": list(zip(STEPS, done, strict=True)),
     }
     return render(request, "home/organization.html", context)
+
+
+@login_not_required
+@require_GET
+def selftest(request: HttpRequest) -> HttpResponse:
+    """Public, like a figure in print: anybody may hold the model against what others worked out."""
+    results = self_test()
+    context = {
+        "sound": [result for result in results if result.example.sound],
+        "known_bad": [result for result in results if not result.example.sound],
+        "passed": sum(result.ok for result in results),
+        "total": len(results),
+        "lessons": lessons().values(),
+    }
+    return render(request, "home/selftest.html", context)
 
 
 def _without(decisions: list[Decision], answers: list[Answered]) -> list[Decision]:

@@ -37,6 +37,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("accounts:logout", "POST"): (302,) * 6,
     ("home:start", "GET"): (302,) * 6,
     ("home:start", "POST"): NOBODY,
+    ("home:selftest", "GET"): (200,) * 6,
+    ("home:selftest", "POST"): (405,) * 6,
     ("home:organization", "GET"): READ,
     ("home:organization", "POST"): NOBODY,
     ("spend:overview", "GET"): READ,
@@ -194,7 +196,8 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    outer = {"organization_slug"} if not name.startswith(("accounts:", "home:start", "verify:")) else set()
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:")
+    outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
 
