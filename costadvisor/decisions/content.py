@@ -5,7 +5,7 @@ Nothing is computed here that the evaluation does not hold, and nothing unknown 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
 from costadvisor.decisions.charts import allowed_break_evens
@@ -18,7 +18,10 @@ from costadvisor.economics.evaluation import (
     RuleOfThumb,
     Sensitivity,
     Spread,
+    Term,
 )
+from costadvisor.economics.evidence import evidence_of
+from costadvisor.economics.figures import plain as digits
 from costadvisor.economics.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.economics.options import Option
 
@@ -29,6 +32,7 @@ ZONES = {
     "above": "says that self-hosting often pays (over $10,000)",
 }
 HASH_SHOWN = 12
+COMPUTED, AS_GIVEN = "computed", "as the case gives it"
 ILLUSTRATIVE = "Illustrative data: made for demonstration, not anybody's bill."
 
 
@@ -57,10 +61,20 @@ class OptionRow:
 
 
 @dataclass(frozen=True)
+class Ingredient:
+    """A term of a line: what it is called in the case, or its unit where it comes of other lines or of the plan."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
 class BillLine:
     label: str
     formula: str
     usd: str
+    ingredients: tuple[Ingredient, ...]
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ def content_of(evaluation: Evaluation, case: Case) -> Content:
         rule_of_thumb=_rule_of_thumb(evaluation.rule_of_thumb),
         horizon=f"{case.horizon_months} months",
         options=tuple(_option_row(row, options[row.id], names) for row in evaluation.options),
-        bills=tuple(_bill(row, names[row.id]) for row in evaluation.options if row.lines),
+        bills=tuple(_bill(row, case, names) for row in evaluation.options if row.lines),
         break_even=tuple(BreakEvenRow(names[row.option], row.message) for row in allowed_break_evens(evaluation)),
         sensitivity=tuple(_sensitivity(row, names) for row in evaluation.sensitivity),
         evpi=f"Knowing everything before deciding is worth {_prose(information.evpi_usd)}." if information else "",
@@ -245,9 +259,31 @@ def _counts(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _bill(row: OptionResult, name: str) -> Bill:
-    lines = tuple(BillLine(line.label, line.formula, amount_text(line.usd_per_month)) for line in row.lines)
-    return Bill(name, lines, UNKNOWN if row.usd_per_month is None else amount_text(row.usd_per_month.point))
+def _bill(row: OptionResult, case: Case, names: Mapping[str, str]) -> Bill:
+    lines = tuple(
+        BillLine(
+            line.label,
+            line.formula,
+            amount_text(line.usd_per_month),
+            tuple(_ingredient(term, case, names) for term in line.terms),
+        )
+        for line in row.lines
+    )
+    month = UNKNOWN if row.usd_per_month is None else amount_text(row.usd_per_month.point)
+    return Bill(names[row.id], lines, month)
+
+
+def _ingredient(term: Term, case: Case, names: Mapping[str, str]) -> Ingredient:
+    """What the case says of its fields, or of the part of it that holds them."""
+    name = " and ".join(input_name(field, names) for field in term.fields) or COMPUTED
+    said = {known.source: known for field in term.fields if (known := evidence_of(case, field))}
+    told = "; ".join(f"{known.grade}, {known.basis}: {source}" for source, known in said.items())
+    return Ingredient(name, f"{digits(_readable(term.value))} {term.unit}", told or (AS_GIVEN if term.fields else ""))
+
+
+def _readable(value: Decimal) -> Decimal:
+    """Nine significant digits: the file of the evaluation has them all."""
+    return Context(prec=9).plus(value)
 
 
 def _sensitivity(row: Sensitivity, names: Mapping[str, str]) -> SensitivityRow:

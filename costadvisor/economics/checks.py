@@ -13,8 +13,10 @@ from costadvisor.economics.fleet import planned_week, served_weights
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import baseline_of
 from costadvisor.economics.results import Costs
+from costadvisor.economics.terms import FINEST_USD, terms_usd
 
 RELATIVE = 1e-9
+LAST_DIGITS = Decimal("1e-22")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def _message(says: str, problems: list[str]) -> str:
 def _all(checked: Checked) -> Iterator[tuple[str, str, list[str]]]:
     case, rows = checked.case, checked.rows
     yield "lines_sum", "The lines of each month add up to its cost exactly", _lines_sum(rows)
+    yield "terms_give_lines", "Each line is what its terms come to", _terms(rows)
     yield "two_ways", "Each month comes out the same computed exactly and as in a draw", _two_ways(checked)
     yield "baseline_npv", "Today's option saves nothing against itself", _baseline_npv(case, rows)
     yield "npv_is_difference", "Each saving is today's total cost less the option's", _npv_is_difference(case, rows)
@@ -58,6 +61,16 @@ def _lines_sum(rows: Iterable[OptionResult]) -> list[str]:
         row.id
         for row in rows
         if row.usd_per_month and sum((line.usd_per_month for line in row.lines), Decimal(0)) != row.usd_per_month.point
+    ]
+
+
+def _terms(rows: Iterable[OptionResult]) -> list[str]:
+    """To the last digit that an amount of this size has."""
+    return [
+        f"{row.id}: {line.label}"
+        for row in rows
+        for line in row.lines
+        if abs(terms_usd(line.terms) - line.usd_per_month) > FINEST_USD + abs(line.usd_per_month) * LAST_DIGITS
     ]
 
 

@@ -105,14 +105,14 @@ def api_month(case: Case, option: ApiOption, values: Values) -> ApiMonth:
         return sum((usd(band) for band in bands[1:]), start=usd(bands[0]))
 
     written = values("/workload/cache_write_input_share")
-    per_input, fresh = _write_factor(option, values), 1 - cached - written
+    per_input, fresh = write_factor(option, values), 1 - cached - written
     input_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * b.input_usd_per_mtok)
     fresh_usd, written_usd = input_usd * fresh, input_usd * written * per_input
     cached_usd = over_bands(lambda b: inputs * values.constant(b.input_share) * cached * b.cached_usd_per_mtok)
     output_usd = over_bands(lambda b: outputs * values.constant(b.request_share) * b.output_usd_per_mtok)
     discount = values("/workload/batchable_share") * values(f"{path}/prices/batch_discount")
     tokens_usd = fresh_usd + cached_usd + written_usd + output_usd
-    time_of_day = tokens_usd * values.constant(_time_factor(case, resolved_prices(option).windows) - 1)
+    time_of_day = tokens_usd * values.constant(time_factor(case, resolved_prices(option).windows) - 1)
     batch_saving = -(tokens_usd + time_of_day) * discount
     requests_usd = requests * values(f"{path}/prices/usd_per_request")
     listed = tokens_usd + time_of_day + batch_saving + requests_usd
@@ -122,7 +122,7 @@ def api_month(case: Case, option: ApiOption, values: Values) -> ApiMonth:
     )
 
 
-def _write_factor(option: ApiOption, values: Values) -> Any:
+def write_factor(option: ApiOption, values: Values) -> Any:
     """What writing input to the cache costs, over reading it fresh; the same factor in every long-context tier."""
     prices = resolved_prices(option)
     if prices.cache_write_usd_per_mtok is None or not prices.input_usd_per_mtok:
@@ -130,7 +130,7 @@ def _write_factor(option: ApiOption, values: Values) -> Any:
     return values.constant(prices.cache_write_usd_per_mtok / prices.input_usd_per_mtok)
 
 
-def _time_factor(case: Case, windows: Sequence[PriceWindow]) -> Decimal:
+def time_factor(case: Case, windows: Sequence[PriceWindow]) -> Decimal:
     """What a token costs in the mean, over the list's price: each hour's requests at the factor of that hour."""
     if not windows:
         return Decimal(1)
@@ -217,13 +217,13 @@ def tier_shares(lengths: Lengths, starts: Sequence[Decimal]) -> list[tuple[Decim
 
     By the distribution of input lengths where it is known, else the mean request decides for all.
     """
-    lengths_known = [(part.tokens, part.share) for part in lengths.histogram]
-    parts = lengths_known or [(lengths.mean or Decimal(0), Decimal(1))]
-    total = sum((tokens * share for tokens, share in parts), Decimal(0))
+    parts = [(part.tokens, part.share) for part in lengths.histogram] or [(lengths.mean or Decimal(0), Decimal(1))]
     requests = [Decimal(0)] * (len(starts) + 1)
     inputs = [Decimal(0)] * (len(starts) + 1)
     for tokens, share in parts:
         tier = sum(start < tokens for start in starts)
         requests[tier] += share
-        inputs[tier] += tokens * share / total
-    return list(zip(requests, inputs, strict=True))
+        inputs[tier] += tokens * share
+    # Over their own sums: shares out of a trace sum to 1 but for their last digits, and one tier takes exactly all.
+    all_requests, all_inputs = sum(requests, Decimal(0)), sum(inputs, Decimal(0))
+    return [(share / all_requests, tokens / all_inputs) for share, tokens in zip(requests, inputs, strict=True)]

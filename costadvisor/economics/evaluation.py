@@ -30,6 +30,11 @@ def _rate(rate: Decimal) -> str:
     return format(rate.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0, "f")
 
 
+def _digits(value: Decimal) -> str:
+    """All of them, without trailing zeros."""
+    return format(value.normalize() + 0, "f")
+
+
 def _figure(value: float) -> float:
     """Nine significant digits: the same on every machine, whatever its last bits."""
     return 0.0 if abs(value) < NOISE else float(f"{value:.{FIGURE_DIGITS}g}")
@@ -37,6 +42,7 @@ def _figure(value: float) -> float:
 
 _AMOUNT_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{2,}$"})
 Usd = Annotated[Decimal, PlainSerializer(_cents), _AMOUNT_SCHEMA]
+Exactly = Annotated[Decimal, PlainSerializer(_digits), WithJsonSchema({"type": "string", "pattern": r"^-?[0-9.]+$"})]
 UsdRate = Annotated[Decimal, PlainSerializer(_rate), _AMOUNT_SCHEMA]
 Figure = Annotated[float, PlainSerializer(_figure), WithJsonSchema({"type": "number"})]
 Probability = Annotated[float, PlainSerializer(_figure), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
@@ -109,16 +115,36 @@ class Replicas(Result):
     max: int
 
 
+class Term(Result):
+    """An ingredient of a row: `value` exactly, in `unit`, as `text` in its formula; it multiplies unless it `divides`.
+
+    `fields` are the numbers of the case that it was read from; where there are none, other rows or the plan gave it.
+    """
+
+    text: str
+    value: Exactly
+    unit: str
+    divides: bool = False
+    fields: tuple[str, ...] = ()
+
+
 class Line(Result):
-    """A row of month 1's running cost, with its own arithmetic in words."""
+    """A row of month 1's running cost: its terms, multiplied and divided, are its amount to 10^-12 USD.
+
+    Evaluations of before November 2026 have no terms.
+    """
 
     label: str
     formula: str
     usd_per_month: Usd
+    terms: tuple[Term, ...] = ()
 
 
 class OptionResult(Result):
-    """What an option costs, allowed or not. Costs are null where its capacity inside the SLO is none."""
+    """What an option costs, allowed or not. Costs are null where its capacity inside the SLO is none.
+
+    `lcoai_usd_per_mtok` is the levelized cost: the point of `tco_usd` over the horizon's tokens, both discounted.
+    """
 
     id: str
     kind: Kind
@@ -131,6 +157,7 @@ class OptionResult(Result):
     payback_months: int | None
     usd_per_mtok: UsdRate | None
     usd_per_request: UsdRate | None
+    lcoai_usd_per_mtok: UsdRate | None = None
     replicas: Replicas | None
     utilization: Figure | None
     gpu_hours_per_month: Figure | None

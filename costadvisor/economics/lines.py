@@ -1,19 +1,17 @@
-"""Month 1's running cost as rows, each with its own arithmetic. The rows sum to the point exactly."""
+"""Month 1 of an own fleet as rows, each with its terms. The rows sum to the point exactly."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from costadvisor.economics.case import WEEK_HOURS, Case
-from costadvisor.economics.costs import FleetMonth, api_month, fleet_month, require_plausible, resolved_prices
+from costadvisor.economics.costs import FleetMonth, fleet_month
 from costadvisor.economics.demand import SECONDS_PER_HOUR
-from costadvisor.economics.evaluation import Line
+from costadvisor.economics.evaluation import Line, Term
 from costadvisor.economics.figures import count, plain, price
-from costadvisor.economics.options import ApiOption, ProvisionedOption, SelfHostOption
-from costadvisor.economics.values import VOLUME, Exact
-
-# Thirds of a dollar have no last digit; cut here, any number of rows sums without rounding.
-FINEST_USD = Decimal("1e-12")
+from costadvisor.economics.options import SelfHostOption
+from costadvisor.economics.terms import hours_a_month, line, over, term
+from costadvisor.economics.values import Exact
 
 
 @dataclass(frozen=True)
@@ -23,36 +21,6 @@ class PaidWeek:
     replica_hours: Decimal
     starts: Decimal
     replicas: int | None = None
-
-
-def api_lines(option: ApiOption, values: Exact) -> tuple[Line, ...]:
-    """Rows that are 0 because nothing is cached, batched, charged by request or corrected are left out."""
-    case = values.case
-    month, prices, workload = api_month(case, option, values), resolved_prices(option), case.workload
-    requests, cached = plain(values(VOLUME)), workload.cached_input_share
-    inputs = f"{requests} requests x {plain(workload.input_tokens.mean or 0)} tokens"
-    outputs = f"{requests} requests x {plain(workload.output_tokens.mean or 0)} tokens"
-    written = workload.cache_write_input_share
-    shares = " - ".join(f"{share}" for share in (cached, written) if share)
-    uncached = f"{inputs} x (1 - {shares})" if shares else inputs
-    tiers = ", long-context tiers above" if prices.tiers else ""
-
-    written_usd = prices.cache_write_usd_per_mtok or prices.input_usd_per_mtok
-
-    def per_mtok(usd: Decimal | None) -> str:
-        return f"{price(usd or Decimal(0))} per million{tiers}"
-
-    rows = (
-        ("Input tokens", f"{uncached} x {per_mtok(prices.input_usd_per_mtok)}", month.uncached_input),
-        ("Cached input", f"{inputs} x {cached} x {per_mtok(prices.cached_input_usd_per_mtok)}", month.cached_input),
-        ("Cache writes", f"{inputs} x {written} x {per_mtok(written_usd)}", month.cache_writes),
-        ("Output tokens", f"{outputs} x {per_mtok(prices.output_usd_per_mtok)}", month.output),
-        ("Time-of-day prices", "(mean factor of the hours - 1) x tokens", month.time_of_day),
-        ("Batch discount", f"-{workload.batchable_share} x {prices.batch_discount} x tokens", month.batch_saving),
-        ("Requests", f"{requests} requests x {price(prices.usd_per_request)}", month.requests),
-        ("Billed against list price", f"(k - 1) x the above, k = {option.reconciliation_factor}", month.reconciliation),
-    )
-    return tuple(line(option.id, *row) for place, row in enumerate(rows) if row[2] or place == 0)
 
 
 def fleet_lines(option: SelfHostOption, values: Exact, week: PaidWeek) -> tuple[Line, ...]:
@@ -65,69 +33,108 @@ def fleet_lines(option: SelfHostOption, values: Exact, week: PaidWeek) -> tuple[
 
 
 def _gpu_lines(option: SelfHostOption, case: Case, month: FleetMonth, week: PaidWeek) -> Iterator[Line]:
-    hardware, hours = option.hardware, _hours_in_words(case, week)
-    replicas = hours if week.replicas is None else count(week.replicas, "replica")
-    hourly = _hourly_in_words(option, case)
+    hardware, path = option.hardware, f"/options/{option.id}"
+    hours, replicas, hourly = _hours(case, week), _replicas(week), _hourly(option, case)
     if hardware.plan != "owned":
-        yield line(option.id, "GPU rent", f"{hours} x {hourly}", month.rent)
+        yield line(option.id, "GPU rent", (*hours, *hourly), month.rent)
     elif month.rent:
-        yield line(option.id, "Running cost", f"{hours} x {hourly}", month.rent)
+        yield line(option.id, "Running cost", (*hours, *hourly), month.rent)
     if month.amortization:
-        value = f"{price(hardware.purchase_usd)} x (1 - {plain(hardware.residual_share)})"
-        formula = f"{replicas} x {value} / {hardware.useful_life_months} months"
-        yield line(option.id, "Amortization", formula, month.amortization)
+        residual, life = hardware.residual_share, hardware.useful_life_months
+        written_off = (
+            term(price(hardware.purchase_usd), hardware.purchase_usd, "USD", f"{path}/hardware/purchase_usd"),
+            term(f"(1 - {plain(residual)})", 1 - residual, "share", f"{path}/hardware/residual_share"),
+            over(f"{life} months", Decimal(life), "months", f"{path}/hardware/useful_life_months"),
+        )
+        yield line(option.id, "Amortization", (replicas, *written_off), month.amortization)
     if month.power:
-        kwh = f"{plain(hardware.power_kw)} kW x PUE {plain(hardware.pue)} x {price(hardware.usd_per_kwh)}"
-        yield line(option.id, "Power", f"{hours} x {kwh}", month.power)
+        power = (
+            term(f"{plain(hardware.power_kw)} kW", hardware.power_kw, "kW", f"{path}/hardware/power_kw"),
+            term(f"PUE {plain(hardware.pue)}", hardware.pue, "kWh per kWh", f"{path}/hardware/pue"),
+            term(price(hardware.usd_per_kwh), hardware.usd_per_kwh, "USD per kWh", f"{path}/hardware/usd_per_kwh"),
+        )
+        yield line(option.id, "Power", (*hours, *power), month.power)
     if month.colocation:
-        formula = f"{replicas} x {price(hardware.colocation_usd_per_month)}"
-        yield line(option.id, "Colocation", formula, month.colocation)
+        usd, field = hardware.colocation_usd_per_month, f"{path}/hardware/colocation_usd_per_month"
+        yield line(option.id, "Colocation", (replicas, term(price(usd), usd, "USD a month", field)), month.colocation)
     if month.cold_starts:
-        starts = f"{plain(round(week.starts, 2))} starts a week x {plain(case.hours_per_month)}/168 weeks"
-        formula = f"{starts} x {plain(option.scaling.cold_start_s)} s / 3600 x {hourly}"
-        yield line(option.id, "Cold starts", formula, month.cold_starts)
+        starting = (
+            term(f"{plain(round(week.starts, 2))} starts a week", week.starts, "starts a week"),
+            _weeks(case),
+            *_start_hours(option),
+        )
+        yield line(option.id, "Cold starts", (*starting, *hourly), month.cold_starts)
     if month.overhead:
-        yield line(option.id, "Overhead", f"{plain(option.operations.overhead_share)} x the above", month.overhead)
+        share = option.operations.overhead_share
+        terms = (
+            term(plain(share), share, "share", f"{path}/operations/overhead_share"),
+            term("the above", month.gpus - month.overhead, "USD"),
+        )
+        yield line(option.id, "Overhead", terms, month.overhead)
 
 
 def _team_lines(option: SelfHostOption, month: FleetMonth) -> Iterator[Line]:
-    people = option.operations
-    formula = f"{plain(people.fte)} FTE x ${plain(people.usd_per_fte_year)} a year / 12"
-    yield line(option.id, "People", formula, month.people)
-    yield line(option.id, "Tools and services", "a month, as given", month.tools)
+    people, path = option.operations, f"/options/{option.id}/operations"
+    paid = (
+        term(f"{plain(people.fte)} FTE", people.fte, "FTE", f"{path}/fte"),
+        term(
+            f"${plain(people.usd_per_fte_year)} a year",
+            people.usd_per_fte_year,
+            "USD a year",
+            f"{path}/usd_per_fte_year",
+        ),
+        over("12", Decimal(12), "months a year"),
+    )
+    yield line(option.id, "People", paid, month.people)
+    tools = term("a month, as given", people.usd_per_month, "USD a month", f"{path}/usd_per_month")
+    yield line(option.id, "Tools and services", (tools,), month.tools)
 
 
-def provisioned_lines(option: ProvisionedOption, case: Case, units: int) -> tuple[Line, ...]:
-    """Units around the clock."""
-    formula = f"{count(units, 'unit')} x {plain(case.hours_per_month)} h x {price(option.usd_per_unit_hour)}"
-    return (line(option.id, "Provisioned units", formula, units * case.hours_per_month * option.usd_per_unit_hour),)
+def _weeks(case: Case) -> Term:
+    weeks = case.hours_per_month / WEEK_HOURS
+    return term(f"{plain(case.hours_per_month)}/168 weeks", weeks, "weeks a month", "/hours_per_month")
 
 
-def line(option_id: str, label: str, formula: str, usd: Decimal) -> Line:
-    """A row; CaseError for one beyond any bill."""
-    require_plausible(option_id, usd)
-    return Line(label=label, formula=formula, usd_per_month=usd.quantize(FINEST_USD, ROUND_HALF_UP))
-
-
-def of_part(name: str, lines: tuple[Line, ...]) -> tuple[Line, ...]:
-    """The rows of an option that another is made of: `Qwen3-8B on H100: GPU rent`."""
-    return tuple(row.model_copy(update={"label": f"{name}: {row.label}"}) for row in lines)
-
-
-def _hours_in_words(case: Case, week: PaidWeek) -> str:
-    hours = plain(case.hours_per_month)
+def _hours(case: Case, week: PaidWeek) -> tuple[Term, Term]:
+    """Replica-hours of a month."""
     if week.replicas is not None:
-        return f"{count(week.replicas, 'replica')} x {hours} h"
-    return f"{plain(round(week.replica_hours, 2))} replica-hours a week x {hours}/168 weeks"
+        return _replicas(week), hours_a_month(case)
+    words = f"{plain(round(week.replica_hours, 2))} replica-hours a week"
+    return term(words, week.replica_hours, "replica-hours a week"), _weeks(case)
 
 
-def _hourly_in_words(option: SelfHostOption, case: Case) -> str:
+def _replicas(week: PaidWeek) -> Term:
+    if week.replicas is not None:
+        return term(count(week.replicas, "replica"), Decimal(week.replicas), "replicas")
+    mean = week.replica_hours / WEEK_HOURS
+    return term(f"{plain(round(mean, 2))} replicas", mean, "replicas")
+
+
+def _start_hours(option: SelfHostOption) -> tuple[Term, Term]:
+    cold, field = option.scaling.cold_start_s, f"/options/{option.id}/scaling/cold_start_s"
+    return term(f"{plain(cold)} s", cold, "seconds a start", field), over("3600", Decimal(3600), "seconds an hour")
+
+
+def _hourly(option: SelfHostOption, case: Case) -> tuple[Term, ...]:
     """`$2.50`; of spot `(0.8 x $1.50 + 0.2 x $2.50) x (1 + 0.2 x 120 s / 3600 / 730 h)`."""
-    hardware, spot = option.hardware, option.hardware.spot
-    listed = price(hardware.usd_per_hour or Decimal(0))
+    path, spot = f"/options/{option.id}", option.hardware.spot
+    usd, field = option.hardware.usd_per_hour or Decimal(0), f"{path}/hardware/usd_per_hour"
     if spot is None:
-        return listed
-    share = spot.unavailable_share
-    paid = f"({plain(1 - share)} x {listed} + {plain(share)} x {price(spot.fallback_usd_per_hour)})"
-    starts = f"{plain(spot.interruptions_per_month)} x {plain(option.scaling.cold_start_s)} s / 3600"
-    return f"{paid} x (1 + {starts} / {plain(case.hours_per_month)} h)"
+        return (term(price(usd), usd, "USD an hour", field),)
+    share, fallback = spot.unavailable_share, spot.fallback_usd_per_hour
+    paid = term(
+        f"({plain(1 - share)} x {price(usd)} + {plain(share)} x {price(fallback)})",
+        (1 - share) * usd + share * fallback,
+        "USD an hour",
+        field,
+        f"{path}/hardware/spot",
+    )
+    cold, often = option.scaling.cold_start_s, spot.interruptions_per_month
+    again = term(
+        f"(1 + {plain(often)} x {plain(cold)} s / 3600 / {plain(case.hours_per_month)} h)",
+        1 + often * cold / SECONDS_PER_HOUR / case.hours_per_month,
+        "hours paid an hour",
+        f"{path}/hardware/spot",
+        f"{path}/scaling/cold_start_s",
+    )
+    return paid, again

@@ -11,6 +11,7 @@ from costadvisor.economics.cashflow import Totals, monthly_usd
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.evaluation import OptionResult, Refusal, Spread
 from costadvisor.economics.figures import exact
+from costadvisor.economics.levelized import levelized_usd_per_mtok
 from costadvisor.economics.options import Option
 from costadvisor.economics.ranking import baseline_of
 from costadvisor.economics.running import running
@@ -49,6 +50,7 @@ def option_result(
         payback_months=_payback(case, option, costs),
         usd_per_mtok=None if month is None else month * 1_000_000 / _tokens(case),
         usd_per_request=None if month is None else month / case.workload.requests_per_month,
+        lcoai_usd_per_mtok=None if point is None else exact(levelized_usd_per_mtok(case, float(point.tco_usd[0]))),
         replicas=planned.replicas,
         utilization=planned.utilization,
         gpu_hours_per_month=planned.gpu_hours,

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from costadvisor.economics.api_lines import api_lines, provisioned_lines
 from costadvisor.economics.case import WEEK_HOURS, Case
 from costadvisor.economics.composition import base_of, parts_of, shares_of
 from costadvisor.economics.costs import api_month
@@ -13,7 +14,7 @@ from costadvisor.economics.evaluation import Line, Replicas
 from costadvisor.economics.figures import exact, percent
 from costadvisor.economics.fleet import planned_week, replicas_for, served_weights
 from costadvisor.economics.hybrid import base_week
-from costadvisor.economics.lines import PaidWeek, api_lines, fleet_lines, line, of_part, provisioned_lines
+from costadvisor.economics.lines import PaidWeek, fleet_lines
 from costadvisor.economics.names import names_by_id
 from costadvisor.economics.options import (
     ApiOption,
@@ -23,6 +24,7 @@ from costadvisor.economics.options import (
     RoutedOption,
     SelfHostOption,
 )
+from costadvisor.economics.terms import line, of_part, term
 from costadvisor.economics.values import Exact
 
 
@@ -72,8 +74,12 @@ def _hybrid(case: Case, option: HybridOption) -> Running:
         return Running()
     week, month = base_week(case, option), api_month(case, overflow, Exact(case)).total
     share = Decimal(1) if week is None else exact(week.overflow_share)
-    words, names = f"{percent(float(share))} of the requests x what all of them cost there", names_by_id(case)
-    overflowing = line(option.id, f"{names[overflow.id]}: Overflow", words, month * share)
+    names = names_by_id(case)
+    terms = (
+        term(f"{percent(float(share))} of the requests", share, "share"),
+        term("what all of them cost there", month, "USD a month"),
+    )
+    overflowing = line(option.id, f"{names[overflow.id]}: Overflow", terms, month * share)
     if week is None:
         return Running((overflowing,), Replicas(min=0, mean=0.0, max=0))
     same = week.replicas if week.replica_hours == week.replicas * WEEK_HOURS else None
@@ -93,7 +99,9 @@ def _routed(case: Case, option: RoutedOption) -> Running:
     if not all(part.lines for _, part in found):
         return Running()
     names = names_by_id(case)
-    lines = tuple(row for id_, part in found for row in of_part(names[id_], part.lines))
+    lines = tuple(
+        row for id_, part in found for row in of_part(names[id_], part.lines, f"/options/{option.id}/small_share")
+    )
     fleets = [part for _, part in found if part.replicas]
     if len(fleets) != 1:
         return Running(lines)

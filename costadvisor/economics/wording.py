@@ -10,7 +10,6 @@ from costadvisor.economics.composition import uses_gpus
 from costadvisor.economics.evaluation import BreakEven, InputValue, OptionResult, Sensitivity, ValueOfInformation
 from costadvisor.economics.evidence import evidence_of
 from costadvisor.economics.figures import count, percent, plain, prose_usd, rate_usd
-from costadvisor.economics.levelized import levelized_usd_per_mtok
 from costadvisor.economics.names import input_name, input_text, names_by_id, option_id
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
@@ -137,9 +136,9 @@ def _levelized(found: Findings, ranking: Ranking) -> Iterator[str]:
     if not ranking.rivals:
         return
     told = [
-        f"{found.names[option.id]} {rate_usd(levelized_usd_per_mtok(found.case, float(spread.point)))}"
+        f"{found.names[option.id]} {rate_usd(levelized)}"
         for option in (ranking.best, ranking.rivals[0])
-        if (spread := found.rows[option.id].tco_usd)
+        if (levelized := found.rows[option.id].lcoai_usd_per_mtok) is not None
     ]
     yield f"With setup and spread over all tokens of {found.horizon}, a million tokens cost: {', '.join(told)}."
 

@@ -47,6 +47,13 @@ def test_a_changed_line_is_found(sound: Checked) -> None:
     assert failed(with_row(sound, 1, lines=lines)) == {"lines_sum", "master"}
 
 
+def test_a_changed_term_is_found(sound: Checked) -> None:
+    line = sound.rows[1].lines[0]
+    first = line.terms[0].model_copy(update={"value": line.terms[0].value + 1})
+    lines = (line.model_copy(update={"terms": (first, *line.terms[1:])}), *sound.rows[1].lines[1:])
+    assert failed(with_row(sound, 1, lines=lines)) == {"terms_give_lines", "master"}
+
+
 def test_a_changed_month_is_found(sound: Checked) -> None:
     month = shifted(sound.rows[1].usd_per_month, point=Decimal(1), p10=Decimal(1))
     assert {"two_ways", "lines_sum", "master"} <= failed(with_row(sound, 1, usd_per_month=month))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from costadvisor.economics import breakeven, constraints, costs, evidence, fleet, flows, lines, running, wording
+from costadvisor.economics import api_lines, breakeven, constraints, costs, evidence, fleet, flows, running, wording
 from costadvisor.economics.figures import exact
 from costadvisor.economics.staircase import Cheaper
 from tests.costadvisor.economics import test_traps as traps
@@ -84,7 +84,7 @@ PLANTED: list[tuple[int, Any, str, Plant]] = [
     (3, breakeven, "cheaper_stretches", _one_break_even),
     (4, evidence, "_graded", lambda _: lambda *_: {"grade": "A"}),
     (5, costs, "_bands", _one_rate_for_all_tokens),
-    (6, lines, "api_month", _discount_on_the_whole_bill),
+    (6, api_lines, "api_month", _discount_on_the_whole_bill),
     (7, fleet, "requests_per_s", _hours_of_its_own),
     (8, fleet, "served_weights", lambda _: lambda case: np.ones(168)),
     (9, constraints, "quality_problem", lambda _: lambda *_: None),
