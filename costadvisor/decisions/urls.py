@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from costadvisor.decisions.views import decisions, options, recommendations
+from costadvisor.decisions.views import comparison, decisions, options, recommendations
 
 CHART = r"charts/(?P<chart_id>[a-z_]+)\.(?P<form>svg|csv)$"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("new/", decisions.create, name="create"),
     path("<int:decision_id>/", decisions.detail, name="detail"),
     re_path(rf"^(?P<decision_id>\d+)/{CHART}", decisions.chart, name="chart"),
+    path("<int:decision_id>/compare/", comparison.compare, name="compare"),
     path("<int:decision_id>/save/", decisions.save, name="save"),
     path("<int:decision_id>/issue/", decisions.issue, name="issue"),
     path("<int:decision_id>/options/<slug:kind>/", options.add, name="option_add"),

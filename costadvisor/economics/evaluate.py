@@ -36,7 +36,7 @@ def evaluate(case: Case) -> Evaluation:
     require_resolved(case)
     refused = {option.id: refusals(case, option) for option in case.options}
     inputs = uncertain_inputs(case)
-    costs = Costs(_totals(case, draw(case, inputs)), _totals(case, Sample(case)))
+    costs = Costs(case_totals(case, draw(case, inputs)), case_totals(case, Sample(case)))
     hybrids = tuple(
         hybrid_table(case, option)
         for option in case.options
@@ -73,8 +73,8 @@ def evaluate(case: Case) -> Evaluation:
     )
 
 
-def _totals(case: Case, sample: Sample) -> dict[str, Totals]:
-    """Of every option with a cost: one without capacity inside the SLO has none."""
+def case_totals(case: Case, sample: Sample) -> dict[str, Totals]:
+    """Of every option with a cost: one without capacity inside the SLO has none. CaseError for one beyond any bill."""
     costed = tuple(o for o in case.options if all(planning_requests_per_s(case, f) > 0 for f in fleets_of(case, o)))
     totals = totals_by_id(costed, sample)
     for id_, found in totals.items():

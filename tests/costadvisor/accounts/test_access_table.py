@@ -95,6 +95,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("decisions:detail", "POST"): NOBODY,
     ("decisions:chart", "GET"): READ,
     ("decisions:chart", "POST"): NOBODY,
+    ("decisions:compare", "GET"): READ,
+    ("decisions:compare", "POST"): NOBODY,
     ("decisions:save", "GET"): NOBODY,
     ("decisions:save", "POST"): WRITE,
     ("decisions:issue", "GET"): NOBODY,

@@ -98,3 +98,19 @@ def test_a_file_that_is_no_case_is_named(tmp_path: Path) -> None:
     done = run(case)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{case}: is not JSON (")
+
+
+def test_an_earlier_case_is_compared(tmp_path: Path) -> None:
+    case: Any = json.loads(DEMO.read_text())
+    for key in ("input_tokens", "output_tokens"):
+        case["workload"][key]["trace"] = str(Path("fixtures/traces/azure2023_conversation.csv").resolve())
+    case["workload"]["requests_per_month"] = 20_000_000
+    (tmp_path / "new.json").write_text(json.dumps(case))
+    done = run(tmp_path / "new.json", "--compare", DEMO)
+    assert (done.returncode, done.stderr) == (0, "")
+    changed = [line for line in done.stdout.splitlines() if line.startswith("requests a month")]
+    assert len(changed) == 1
+    assert done.stdout.splitlines()[-1].startswith("After")
+    missing = run(DEMO, "--compare", tmp_path / "none.json")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "none.json: can't be read" in missing.stderr

@@ -1,4 +1,7 @@
-"""`manage.py advise CASE.json [--json OUT.json] [--pdf OUT.pdf]`: the answer to a case, with no database or login."""
+"""`manage.py advise CASE.json [--json OUT.json] [--pdf OUT.pdf] [--compare EARLIER.json]`: the answer to a case.
+
+It needs no database and no login.
+"""
 
 import os
 from argparse import ArgumentParser
@@ -7,7 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from costadvisor.decisions.advise import advise
+from costadvisor.decisions.advise import Advice, advise
+from costadvisor.decisions.compared import compared, comparison_text
 from costadvisor.decisions.text import answer_text
 from costadvisor.economics import CaseError
 from costadvisor.reports.pdf import PdfUnavailableError, recommendation_pdf
@@ -26,19 +30,30 @@ class Command(BaseCommand):
         parser.add_argument("case", metavar="CASE.json", type=Path, help="the case (docs/case.schema.json)")
         parser.add_argument("--json", metavar="OUT.json", type=Path, help="write the whole evaluation here")
         parser.add_argument("--pdf", metavar="OUT.pdf", type=Path, help="write the recommendation to sign here")
+        parser.add_argument("--compare", metavar="EARLIER.json", type=Path, help="say what changed since this case")
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
             # Checked and made before anything is written, so that a refusal leaves nothing half-done.
             _check_writable(options["json"], options["pdf"])
             advice = advise(options["case"])
+            told = _changes(options["compare"], advice)
             pdf = recommendation_pdf(advice.evaluation, advice.case) if options["pdf"] else b""
             _write(options["json"], advice.evaluation.to_json() + b"\n")
             _write(options["pdf"], pdf)
         except (CaseError, PdfUnavailableError) as error:
             self.stderr.write(str(error))
             raise SystemExit(REFUSED) from None
-        self.stdout.write(answer_text(advice.evaluation, advice.case))
+        self.stdout.write(answer_text(advice.evaluation, advice.case) + told)
+
+
+def _changes(earlier: Path | None, advice: Advice) -> str:
+    """What changed since an earlier case, and how far each change moved the answer."""
+    if earlier is None:
+        return ""
+    before = advise(earlier)
+    said = compared((before.case, before.evaluation), (advice.case, advice.evaluation))
+    return "\n\n" + comparison_text(said)
 
 
 def _check_writable(*files: Path | None) -> None:
