@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from costadvisor.decisions.urls import verify_urls
+from costadvisor.decisions.urls import api_urls, verify_urls
 
 urlpatterns = [
     path("", include("costadvisor.home.urls")),
@@ -12,5 +12,6 @@ urlpatterns = [
     path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.reports.urls")),
+    path("api/v1/", include(api_urls)),
     path("verify/", include(verify_urls)),
 ]

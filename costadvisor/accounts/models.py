@@ -71,3 +71,35 @@ class Membership(models.Model):
     @property
     def can_edit(self) -> bool:
         return self.allows(Role.EDITOR)
+
+
+class Scope(models.TextChoices):
+    """What a token may do; there is no token for everything."""
+
+    EVALUATE = "evaluate", "Evaluate cases"
+
+
+class ApiToken(models.Model):
+    """Lets a program act for an organization.
+
+    The token itself is shown once and kept as its SHA-256 only: it has 256 random bits, so that a slow hash would
+    protect nothing. `calls` count within the minute that began at `minute_at`.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=120)
+    scopes = models.JSONField()
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    minute_at = models.DateTimeField(null=True)
+    calls = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("organization", "name")
+        constraints = (models.UniqueConstraint(fields=["organization", "name"], name="api_token_name_unique"),)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,16 +1,24 @@
-"""Writes users, organizations and memberships."""
+"""Writes users, organizations, memberships and API tokens."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import F
 from django.utils.text import slugify
 
-from costadvisor.accounts.models import Membership, Organization, Role, User
+from costadvisor.accounts.models import ApiToken, Membership, Organization, Role, Scope, User
+from costadvisor.accounts.selectors import token_sha256
 from costadvisor.audit.services import event_record
 from costadvisor.common.refusal import Refusal
+
+MARK = "cadv_"  # of a token: lets a secret scanner know one
+TOKEN_LONGEST_DAYS = 366
+MINUTE = timedelta(minutes=1)
 
 
 def user_create(*, email: str, password: str, name: str = "") -> User:
@@ -65,6 +73,58 @@ def membership_set(*, organization: Organization, user: User, role: Role, actor:
     return membership
 
 
+@transaction.atomic
+def token_create(
+    *,
+    organization: Organization,
+    name: str,
+    scopes: Sequence[Scope],
+    days: int,
+    now: datetime,
+    actor: User | None = None,
+) -> tuple[ApiToken, str]:
+    """The token's row, and the token itself, which is nowhere else. Raises Refusal for a bad or taken name or time."""
+    if not name.strip():
+        raise Refusal("A token needs a name, such as the program that will use it.", field="name")
+    if ApiToken.objects.filter(organization=organization, name=name.strip()).exists():
+        raise Refusal(f"There is a token named {name.strip()} already; names are not used twice.", field="name")
+    if not 1 <= days <= TOKEN_LONGEST_DAYS:
+        raise Refusal(f"A token lasts from 1 to {TOKEN_LONGEST_DAYS} days, not {days}.", field="days")
+    secret = MARK + secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(
+        organization=organization,
+        name=name.strip(),
+        scopes=[scope.value for scope in scopes],
+        sha256=token_sha256(secret),
+        created_by=actor,
+        expires_at=now + timedelta(days=days),
+    )
+    _token_event("api_token_create", token, actor)
+    return token, secret
+
+
+@transaction.atomic
+def token_revoke(*, token: ApiToken, now: datetime, actor: User | None = None) -> None:
+    """From now on the token is unknown."""
+    token.revoked_at = now
+    token.save(update_fields=["revoked_at"])
+    _token_event("api_token_revoke", token, actor)
+
+
+def token_wait_s(*, token: ApiToken, now: datetime, calls_per_minute: int) -> float:
+    """Counts a call; 0, or the seconds to wait where the minute's calls are used up.
+
+    The count is in the database, so that it holds for all processes together.
+    """
+    mine = ApiToken.objects.filter(pk=token.pk)
+    if mine.filter(minute_at__gt=now - MINUTE, calls__lt=calls_per_minute).update(calls=F("calls") + 1):
+        return 0.0
+    if mine.exclude(minute_at__gt=now - MINUTE).update(minute_at=now, calls=1):
+        return 0.0
+    began = mine.values_list("minute_at", flat=True).get()
+    return max(0.0, ((began or now) + MINUTE - now).total_seconds())
+
+
 def _free_slug(name: str) -> str:
     stem = slugify(name)[:50] or "organization"
     taken = set(Organization.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
@@ -77,3 +137,15 @@ def _validated(field: str, check: Callable[[], None]) -> None:
         check()
     except ValidationError as error:
         raise Refusal(" ".join(error.messages), field=field) from error
+
+
+def _token_event(action: str, token: ApiToken, actor: User | None) -> None:
+    event_record(
+        action=action,
+        object_kind="api_token",
+        object_id=token.pk,
+        organization_id=token.organization_id,
+        actor_id=actor.pk if actor else None,
+        actor_email=actor.email if actor else "",
+        details={"name": token.name, "scopes": token.scopes},
+    )

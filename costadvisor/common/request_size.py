@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -19,5 +19,8 @@ class RequestSizeLimit:
         declared = request.META.get("CONTENT_LENGTH") or "0"
         if not declared.isdigit() or int(declared) > settings.MAX_REQUEST_BYTES:
             limit_mib = settings.MAX_UPLOAD_BYTES // 2**20
+            if request.content_type == "application/json":
+                error = {"code": "too_large", "detail": f"A request may have at most {limit_mib} MiB.", "attr": None}
+                return JsonResponse({"type": "client_error", "errors": [error]}, status=413)
             return render(request, "413.html", {"limit_mib": limit_mib}, status=413)
         return self.get_response(request)

@@ -19,7 +19,7 @@ from costadvisor.decisions.proposals import Proposal, proposals
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.todays_api import Reconciliation, billed_models, reconcile
 from costadvisor.decisions.written import WrittenOption, api_option, case_written, published_quality
-from costadvisor.economics import Case, CaseError, evaluate, parse_case
+from costadvisor.economics import Case, CaseError, Evaluation, evaluate, parse_case
 from costadvisor.economics import case_sha256 as hash_of
 from costadvisor.spend.selectors import usage_months
 from costadvisor.workloads.models import Workload
@@ -41,6 +41,21 @@ def decision_evaluate(*, decision: Decision, case: Mapping[str, Any] | None = No
     """The answer to the decision's case, or to `case`, a variation of it. Raises CaseError for one that is refused."""
     records = records_of(organization=decision.organization)
     return answer(decision.case if case is None else case, records=records)
+
+
+def case_evaluate(*, organization: Organization, text: str, most_work: int) -> Evaluation:
+    """The answer to a case in JSON that reads no file; calibration records are the organization's own.
+
+    Raises CaseError for one that is refused, or whose draws, months and options are more than `most_work` together.
+    """
+    case = parse_case(text)
+    drawn = case.horizon_months * len(case.options)
+    if case.draws * drawn > most_work:
+        problem = f"is {case.draws:,} for {case.horizon_months} months and {len(case.options)} options"
+        raise CaseError(
+            "/draws", problem, f"must be at most {most_work // drawn:,} here; `manage.py advise` takes more"
+        )
+    return evaluate(case_resolve(case, folder=None, records=records_of(organization=organization)))
 
 
 def decision_case(*, decision: Decision) -> Case:

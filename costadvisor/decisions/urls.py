@@ -1,7 +1,9 @@
-"""Addresses of decisions, under /o/<organization>/decisions/; and /verify/<hash>, which belongs to no organization."""
+"""Addresses of decisions, under /o/<organization>/decisions/; and of what belongs to no organization: /verify/<hash>,
+and /api/v1/evaluate, where a token names it."""
 
 from django.urls import path, re_path
 
+from costadvisor.decisions.api import EvaluateView
 from costadvisor.decisions.views import comparison, decisions, options, recommendations
 
 CHART = r"charts/(?P<chart_id>[a-z_]+)\.(?P<form>svg|csv)$"
@@ -23,3 +25,4 @@ urlpatterns = [
     path("<int:decision_id>/versions/<int:version>/withdraw/", recommendations.withdraw, name="withdraw"),
 ]
 verify_urls = ([path("<str:case_sha256>", recommendations.verify, name="case")], "verify")
+api_urls = ([path("evaluate", EvaluateView.as_view(), name="evaluate")], "api")

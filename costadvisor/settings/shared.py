@@ -115,6 +115,19 @@ CONTENT_SECURITY_POLICY = {
 MAX_UPLOAD_BYTES = 16 * 2**20
 MAX_REQUEST_BYTES = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 
+# The API. A case of twenty options with a trace's lengths and a week of hours has some 100 kB.
+MAX_CASE_BYTES = 2**20
+MAX_CASE_WORK = 5_000_000  # draws x months x options: some five seconds of one core
+API_CALLS_PER_MINUTE = 30
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["costadvisor.accounts.api.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["costadvisor.accounts.api.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["costadvisor.accounts.api.CallsPerMinute"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
 # To standard error, whatever DEBUG says: Django alone keeps errors of production for a mail to admins.
 LOGGING = {
     "version": 1,

@@ -121,6 +121,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("reports:options_csv", "POST"): NOBODY,
     ("reports:assumptions_csv", "GET"): READ,
     ("reports:assumptions_csv", "POST"): NOBODY,
+    ("api:evaluate", "GET"): (401,) * 6,  # only a token opens the API: see its own tests
+    ("api:evaluate", "POST"): (401,) * 6,
     ("verify:case", "GET"): READ,
     ("verify:case", "POST"): NOBODY,
 }
@@ -198,7 +200,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:")
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:")
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 

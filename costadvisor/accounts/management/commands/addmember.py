@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from costadvisor.accounts.models import Organization, Role
-from costadvisor.accounts.selectors import user_find
+from costadvisor.accounts.models import Role
+from costadvisor.accounts.selectors import organization_get, user_find
 from costadvisor.accounts.services import membership_set, user_create
 from costadvisor.common.refusal import Refusal
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         try:
             with transaction.atomic():
-                organization, role = _organization(options["organization"]), _role(options["role"])
+                organization, role = organization_get(slug=options["organization"]), _role(options["role"])
                 known = user_find(email=options["email"])
                 user = known or user_create(email=options["email"], password=password)
                 membership_set(organization=organization, user=user, role=role)
@@ -34,14 +34,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{user.email} is now {role.label.lower()} of {place}.")
         if known is None:
             self.stdout.write(f"Password, shown only here: {password}")
-
-
-def _organization(slug: str) -> Organization:
-    found = Organization.objects.filter(slug=slug).first()
-    if found is None:
-        known = ", ".join(Organization.objects.order_by("slug").values_list("slug", flat=True))
-        raise Refusal(f"There is no organization {slug}; there is {known or 'none yet'}.", field="organization")
-    return found
 
 
 def _role(name: str) -> Role:
