@@ -76,6 +76,8 @@ def _of_api(case: Case, option: ApiOption, name: str) -> Iterator[str]:
     unknown = [figure for figure, wanted, known in asked if wanted is not None and known is None]
     if unknown:
         yield f"{name}: whether it meets the latency target is not known; no {' and no '.join(unknown)} is given."
+    if not option.baseline:
+        yield f"{name}: the work of moving to it (prompts, tests, a contract) is not counted."
     if spend_basis(case, option) == "estimated":
         yield f"{name}: the spend is estimated from usage and prices; no bill was compared."
     if option.prices and option.prices.tiers and not case.workload.input_tokens.histogram:

@@ -10,6 +10,7 @@ from costadvisor.economics.composition import uses_gpus
 from costadvisor.economics.evaluation import BreakEven, InputValue, OptionResult, Sensitivity, ValueOfInformation
 from costadvisor.economics.evidence import evidence_of
 from costadvisor.economics.figures import count, percent, plain, prose_usd, rate_usd
+from costadvisor.economics.levelized import levelized_usd_per_mtok
 from costadvisor.economics.names import input_name, input_text, names_by_id, option_id
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
 from costadvisor.economics.ranking import Ranking, baseline_of
@@ -124,11 +125,11 @@ def reasons(found: Findings, ranking: Ranking) -> tuple[str, ...]:
 def _gap(found: Findings, ranking: Ranking) -> Iterator[str]:
     for rival in ranking.rivals[:1]:
         more = found.total(rival) - found.total(ranking.best)
-        word = "more" if more >= 0 else "less"
-        yield (
-            f"{found.names[rival.id]} costs about {prose_usd(abs(more))} {word} over {found.horizon}: "
-            f"{prose_usd(found.total(rival))} against {prose_usd(found.total(ranking.best))} (medians, discounted)."
-        )
+        # The lower mean is the best, also where a skew makes its median the higher one.
+        word, but = ("more", "") if more >= 0 else ("less", "; over all draws together it costs more, and that decides")
+        totals = " against ".join(prose_usd(found.total(option)) for option in (rival, ranking.best))
+        told = f"costs about {prose_usd(abs(more))} {word} over {found.horizon}: {totals} (medians, discounted){but}."
+        yield f"{found.names[rival.id]} {told}"
 
 
 def _levelized(found: Findings, ranking: Ranking) -> Iterator[str]:
@@ -136,9 +137,9 @@ def _levelized(found: Findings, ranking: Ranking) -> Iterator[str]:
     if not ranking.rivals:
         return
     told = [
-        f"{found.names[option.id]} {rate_usd(levelized)}"
+        f"{found.names[option.id]} {rate_usd(levelized_usd_per_mtok(found.case, float(spread.point)))}"
         for option in (ranking.best, ranking.rivals[0])
-        if (levelized := found.rows[option.id].lcoai_usd_per_mtok) is not None
+        if (spread := found.rows[option.id].tco_usd)
     ]
     yield f"With setup and spread over all tokens of {found.horizon}, a million tokens cost: {', '.join(told)}."
 
@@ -155,7 +156,7 @@ def _fleet(found: Findings, ranking: Ranking) -> Iterator[str]:
     if not option or not row or not row.replicas or row.utilization is None:
         return
     usd = {line.label: line.usd_per_month for line in row.lines}
-    spare = option.scaling.spare_replicas
+    spare = 0 if option.scaling.policy == "scale_to_zero" else option.scaling.spare_replicas
     yield (
         f"{found.names[option.id]} needs {count(row.replicas.max, 'replica')} in its busiest hour"
         f"{f', {spare} of them spare' if spare else ''}, and is {percent(row.utilization)} busy over the week; it "

@@ -35,7 +35,7 @@ def post(content: Any, secret: str = "", **more: Any) -> Any:
     return Client().post(ADDRESS, body, **{"content_type": "application/json", "headers": headers} | more)
 
 
-def error_of(answer: Any) -> tuple[str, str]:
+def error_of(answer: Any) -> tuple[Any, str]:
     """(field, message) of the one error."""
     content = answer.json()
     (error,) = content["errors"]

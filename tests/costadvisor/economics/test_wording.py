@@ -65,3 +65,11 @@ def test_an_input_that_would_change_the_answer_is_named_with_its_unit() -> None:
 )
 def test_values_are_written_as_people_read_them(pointer: str, value: float, text: str) -> None:
     assert input_text(pointer, value) == text
+
+
+def test_a_fleet_that_scales_to_zero_has_no_spares() -> None:
+    """Its plan does not count them, and so its words do not either."""
+    found = answer(api(), fleet(scaling={"policy": "scale_to_zero", "spare_replicas": 1}))
+    assert any("needs 1 replica in its busiest hour, and is" in reason for reason in found.verdict.reasons)
+    fixed = answer(api(), fleet(scaling={"spare_replicas": 1}))
+    assert any("2 replicas in its busiest hour, 1 of them spare" in reason for reason in fixed.verdict.reasons)
