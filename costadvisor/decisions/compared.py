@@ -65,18 +65,19 @@ def _compared(before: bytes, after: bytes) -> Comparison:
 
 
 def _told(found: Comparison) -> str:
-    """What was most of it."""
+    """Who leads, before and now."""
     if not found.moves:
         return "Nothing that the answer rests on has changed."
     before, after = found.before.lead_usd, found.after.lead_usd
     if before is None or after is None:
         return "Without an allowed API and an allowed option with GPUs on both sides there is no lead to compare."
-    return f"Before, {_ahead(before)}; now, {_ahead(after)}. Totals are medians over the horizon, discounted."
+    told = f"Before, {_ahead(before, 'was')}; now {_ahead(after, 'is')}"
+    return f"{told}. Totals are medians over the horizon, discounted."
 
 
-def _ahead(lead: Decimal) -> str:
+def _ahead(lead: Decimal, verb: str) -> str:
     who = "serving the model ourselves" if lead > 0 else "the best API"
-    return f"{who} is ahead by {money_in_prose(abs(lead), 'USD')}"
+    return f"{who} {verb} ahead by {money_in_prose(abs(lead), 'USD')}"
 
 
 def _row(move: Move, names: Mapping[str, str]) -> ChangeRow:

@@ -32,7 +32,7 @@ ZONES = {
     "above": "says that self-hosting often pays (over $10,000)",
 }
 HASH_SHOWN = 12
-COMPUTED, AS_GIVEN = "computed", "as the case gives it"
+AS_GIVEN = "as the case gives it"
 ILLUSTRATIVE = "Illustrative data: made for demonstration, not anybody's bill."
 
 
@@ -62,10 +62,11 @@ class OptionRow:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A term of a line: what it is called in the case, or its unit where it comes of other lines or of the plan."""
+    """A term of a line as its formula has it, what it comes to where that says more, and the inputs it is made of."""
 
-    name: str
+    text: str
     value: str
+    inputs: str
     source: str
 
 
@@ -275,10 +276,13 @@ def _bill(row: OptionResult, case: Case, names: Mapping[str, str]) -> Bill:
 
 def _ingredient(term: Term, case: Case, names: Mapping[str, str]) -> Ingredient:
     """What the case says of its fields, or of the part of it that holds them."""
-    name = " and ".join(input_name(field, names) for field in term.fields) or COMPUTED
+    inputs = " and ".join(input_name(field, names) for field in term.fields)
     said = {known.source: known for field in term.fields if (known := evidence_of(case, field))}
     told = "; ".join(f"{known.grade}, {known.basis}: {source}" for source, known in said.items())
-    return Ingredient(name, f"{digits(_readable(term.value))} {term.unit}", told or (AS_GIVEN if term.fields else ""))
+    number = digits(_readable(term.value))
+    value = "" if number in term.text else f"{number} {term.unit}"
+    plain_unit = "" if value or term.unit in term.text else term.unit
+    return Ingredient(term.text, value, inputs or plain_unit, told or (AS_GIVEN if term.fields else ""))
 
 
 def _readable(value: Decimal) -> Decimal:

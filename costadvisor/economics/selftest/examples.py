@@ -223,14 +223,14 @@ WORKED_EXAMPLES: tuple[WorkedExample, ...] = (
     ),
     WorkedExample(
         "batch-window",
-        "batch window note",
+        "Batch window note",
         "a cluster at $20 an hour for some hours a day, 30 days a month, against a bill of $1,500",
         teaches=("window",),
         runs=tuple(_window(hours, saved) for hours, saved in ((1, 0.6), (1.5, 0.4), (2, 0.2), (2.5, 0.0))),
     ),
     WorkedExample(
         "full-gpu",
-        "a hosted open model against a full GPU",
+        "A hosted open model against a full GPU",
         "Llama-3.1-8B at $0.02 and $0.03 per million against an H100 at $2.69 an hour that makes 16,600 tokens a "
         "second and is full",
         teaches=("host", "staircase"),

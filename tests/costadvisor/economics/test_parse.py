@@ -193,6 +193,10 @@ def test_refusals_name_the_path_and_what_is_right(field: str, value: Any, path: 
     assert refused.value.remedy
 
 
+def test_there_are_enough_of_them() -> None:
+    assert len({(field, str(value)) for field, value, *_ in REFUSED}) >= 60
+
+
 def test_a_hybrids_base_is_a_fleet_that_can_be_one() -> None:
     zero = fleet(scaling={"policy": "scale_to_zero"})
     with pytest.raises(CaseError, match=r"/options/mix/base: is 'h100', whose policy is scale_to_zero; must be"):

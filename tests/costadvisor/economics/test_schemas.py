@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,33 @@ def test_examples_keep_to_the_schemas_and_run(text: str) -> None:
     Draft202012Validator(json.loads(evaluation_json_schema())).validate(json.loads(evaluation.to_json()))
     assert evaluation.checks[-1].id == "master"
     assert all(check.ok for check in evaluation.checks)
+
+
+DEFAULTS = re.findall(
+    r"^\| `([a-z_.]+)` \| (-?[\d.]+) \|", (DOCS / "how-it-decides.md").read_text(encoding="utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize(("key", "default"), DEFAULTS)
+def test_documented_defaults_are_the_codes(key: str, default: str) -> None:
+    bare = {
+        "id": "h100",
+        "kind": "self_host",
+        "model": "m",
+        "hardware": {"gpu": "H100"},
+        "capacity": {"tokens_per_s": 1},
+    }
+    written = case(api(), bare, workload={"hourly_shape": None})
+    del written["drift"], written["workload"]["hourly_shape"]
+    part, _, field = key.rpartition(".")
+    parsed = parse_case(written)
+    home = {"": parsed, "drift": parsed.drift, "workload": parsed.workload}
+    known = home.get(part) or getattr(parsed.options[1], part, None) or parsed.workload.hourly_shape
+    assert getattr(known, field) == Decimal(default)
+
+
+def test_enough_defaults_are_documented() -> None:
+    assert len(DEFAULTS) >= 20
 
 
 def test_the_written_form_of_every_kind_keeps_to_the_schema() -> None:

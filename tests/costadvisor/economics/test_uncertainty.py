@@ -1,6 +1,7 @@
 """Draws: reproducible, one stream per name, shared where the world shares them; and what the answer depends on."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from costadvisor.economics.evaluation import Evaluation, Spread
 from costadvisor.economics.inputs import Input, uncertain_inputs
 from costadvisor.economics.sampling import draw
 from tests.costadvisor.economics.cases import CERTAIN, answer, api, case, fleet, month_usd, row
+from tests.costadvisor.economics.test_fuzz import whole_case
 
 EVALUATE_STDIN = (
     "import sys; from costadvisor.economics import evaluate, parse_case;"
@@ -36,6 +38,15 @@ def test_the_same_case_gives_the_same_bytes_in_another_process(hash_seed: str) -
     command = [sys.executable, "-c", EVALUATE_STDIN]
     environment = {"PYTHONHASHSEED": hash_seed}
     other = subprocess.run(command, input=case_bytes(found), capture_output=True, check=True, env=environment)
+    assert other.stdout == evaluate(found).to_json()
+
+
+@pytest.mark.skipif("OTHER_PYTHON" not in os.environ, reason="OTHER_PYTHON names another version's interpreter")
+def test_another_version_of_python_gives_the_same_bytes() -> None:
+    """Every kind of option. The other interpreter needs numpy and pydantic at the pinned versions."""
+    found = parse_case(whole_case() | {"draws": 500, "horizon_months": 24})
+    command = [os.environ["OTHER_PYTHON"], "-c", EVALUATE_STDIN]
+    other = subprocess.run(command, input=case_bytes(found), capture_output=True, check=True, env={"PYTHONPATH": "."})
     assert other.stdout == evaluate(found).to_json()
 
 
