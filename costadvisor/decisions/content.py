@@ -26,13 +26,13 @@ from costadvisor.economics.names import input_name, input_text, kind_name, names
 from costadvisor.economics.options import Option
 
 DASH = "–"
+AS_GIVEN = "as the case gives it"
 ZONES = {
     "below": "says that self-hosting rarely pays (under $1,000)",
     "between": "leaves the answer open (from $1,000 to $10,000)",
     "above": "says that self-hosting often pays (over $10,000)",
 }
 HASH_SHOWN = 12
-AS_GIVEN = "as the case gives it"
 ILLUSTRATIVE = "Illustrative data: made for demonstration, not anybody's bill."
 
 

@@ -29,7 +29,7 @@ from costadvisor.economics.resolved import require_resolved
 from costadvisor.economics.sampling import draw
 
 # Each step evaluates every option; where more than this changed, what changed in one option is one step.
-MOST_STEPS = 24
+MOST_STEPS = 12
 
 
 class Standing(Result):
