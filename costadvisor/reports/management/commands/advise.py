@@ -44,7 +44,9 @@ class Command(BaseCommand):
         except (CaseError, PdfUnavailableError) as error:
             self.stderr.write(str(error))
             raise SystemExit(REFUSED) from None
-        self.stdout.write(answer_text(advice.evaluation, advice.case) + told)
+        self.stdout.write(answer_text(advice.evaluation, advice.case))
+        if told:
+            self.stdout.write(f"\n{told}")
 
 
 def _changes(earlier: Path | None, advice: Advice) -> str:
@@ -53,7 +55,7 @@ def _changes(earlier: Path | None, advice: Advice) -> str:
         return ""
     before = advise(earlier)
     said = compared((before.case, before.evaluation), (advice.case, advice.evaluation))
-    return "\n\n" + comparison_text(said)
+    return comparison_text(said)
 
 
 def _check_writable(*files: Path | None) -> None:
