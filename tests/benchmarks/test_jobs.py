@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.jobs import JOBS, LLAMA, QWEN, QWEN_SMALL, Job, anyscale_lengths, nano_lengths, toy
-from benchmarks.roofline import Ceilings, floor
+from benchmarks.scoreboard.jobs import JOBS, LLAMA, QWEN, QWEN_SMALL, Job, anyscale_lengths, nano_lengths, toy
+from benchmarks.scoreboard.roofline import Ceilings, floor
 from engine.config import ModelShape
 
 H200_DATASHEET = Ceilings(bytes_per_s=4.8e12, flops_per_s=989e12)

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-MODELS = Path(__file__).parents[1] / "fixtures" / "models"
+MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 WARM_UP_REQUESTS, WARM_UP_OUTPUT = 32, 32
 
 Lengths = tuple[tuple[int, int], ...]
