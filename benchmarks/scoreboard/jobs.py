@@ -29,7 +29,7 @@ class Job:
     vocabulary: int
     static_batch: int
     dtype: str = "bfloat16"
-    kv_dtype: str | None = None  # None is the model's own
+    kv_dtype: str | None = None  # fp8, or None for the dtype
     device: str = "cuda"
 
     @property
@@ -87,7 +87,7 @@ JOBS = (
     Job("8B naive lengths", QWEN, anyscale_lengths(), vocabulary=151_936, static_batch=8),
     Job("nano 8B", QWEN, nano_lengths(), vocabulary=10_001, static_batch=256),
     Job("Llama 8 x 20k+2k", LLAMA, LONG, vocabulary=128_256, static_batch=8),
-    Job("Llama 8 x 20k+2k fp8 KV", LLAMA, LONG, vocabulary=128_256, static_batch=8, kv_dtype="float8_e4m3fn"),
+    Job("Llama 8 x 20k+2k fp8 KV", LLAMA, LONG, vocabulary=128_256, static_batch=8, kv_dtype="fp8"),
     Job("8B 256 x 4k+4k", QWEN, ((4096, 4096),) * 256, vocabulary=151_936, static_batch=64),
 )
 QUICK = JOBS[:3]

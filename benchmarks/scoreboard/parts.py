@@ -135,6 +135,7 @@ def scoreboard(result: Result, gpu: Gpu, job: Job, among: Sequence[Contender], f
         row: dict[str, Any] = {"contender": contender.name, **_ending(part)}
         if part.lines and part.failed is None:
             row |= part.lines[-1]
+        if "seconds" in row:
             row["output_tokens_per_s"] = row["output_tokens"] / row["seconds"]
             row["roofline_share"] = _roofline_share(result, job, row)
         rows.append(row)

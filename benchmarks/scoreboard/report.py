@@ -76,7 +76,7 @@ def _job(job: dict[str, Any]) -> str:
     for row in job["rows"]:
         speed = row.get("output_tokens_per_s")
         if speed is None:
-            lines.append(f"{row['contender']:{WIDE}}  {_one_line(row['failed'])}")
+            lines.append(f"{row['contender']:{WIDE}}  {row.get('unsupported') or _one_line(row['failed'])}")
             continue
         part = "" if row["requests"] == job["requests"] else f" (the first {row['requests']} requests)"
         share = _or_unknown(row["roofline_share"], ".1%")

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.scoreboard import parts, report
-from benchmarks.scoreboard.jobs import QUICK, toy
+from benchmarks.scoreboard.jobs import JOBS, QUICK, toy
 from benchmarks.scoreboard.state import Gpu, summary
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,14 @@ def test_a_contender_that_fails_leaves_its_reason_and_the_others(tmp_path: Path)
     assert "model family 'None' is not supported" in report.text(told)
 
 
+def test_what_a_contender_does_not_do_is_told_and_is_no_failure(tmp_path: Path) -> None:
+    result = result_so_far(tmp_path)
+    [job] = [job for job in JOBS if job.kv_dtype]
+    parts.scoreboard(result, Gpu(), toy(job, tmp_path), [parts.contenders(None)[-1]], tmp_path, limit_s=60.0)
+    assert report.failures(result.told) == []
+    assert "transformers keeps KV in the dtype of its weights here" in report.text(result.told)
+
+
 def test_other_processes_and_wrong_kernels_stand_out(tmp_path: Path) -> None:
     told: dict[str, Any] = result_so_far(tmp_path).told
     told["gpu"] = {
@@ -162,3 +170,32 @@ def test_clocks_that_were_held_down_are_named() -> None:
         "throttled_share": pytest.approx(1 / 3),
         "throttled_by": ["SwPowerCap"],
     }
+
+
+# What the product has besides torch, triton and transformers, and what those bring.
+NOT_ON_A_GPU_HOST = (
+    "django",
+    "celery",
+    "pydantic",
+    "gguf",
+    "llguidance",
+    "fastapi",
+    "polars",
+    "matplotlib",
+    "hypothesis",
+)
+
+
+def test_our_engine_and_the_kernels_need_no_other_packages(tmp_path: Path) -> None:
+    job = toy(QUICK[0], tmp_path)
+    job.write(tmp_path / "job.json")
+    hidden = f"import sys; sys.modules |= dict.fromkeys({NOT_ON_A_GPU_HOST!r})"
+    module = "benchmarks.scoreboard.contenders.costadvisor"
+    source = (
+        f"{hidden}; import runpy, benchmarks.gpu, benchmarks.tune, benchmarks.scoreboard.kernel_checks; "
+        f"import benchmarks.scoreboard.kernel_speed; sys.argv = ['', {str(tmp_path / 'job.json')!r}]; "
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    done = subprocess.run(child(source), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output_tokens"] == job.output_tokens

@@ -1,7 +1,7 @@
 """Defects planted into a copy of the kernels, each of which the test made for it must catch.
 
-A kernel's source is read by Triton from its file, so each defect is tried on a copy of the tree, by pytest in a process of
-its own.
+A kernel's source is read by Triton from its file, so each defect is tried on a copy of the tree, by pytest in a process
+of its own.
 """
 
 import os

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from typing import Any
 
-from benchmarks.scoreboard.contenders.turn import Ran, Run, check_lengths, take_turn
+from benchmarks.scoreboard.contenders.turn import Ran, Run, Unsupported, check_lengths, take_turn
 from benchmarks.scoreboard.jobs import Job
 from engine.config import EngineOptions
 from engine.engine import Engine
@@ -31,6 +31,8 @@ def load(job: Job) -> Run:
 
 def _options(job: Job) -> EngineOptions:
     options: dict[str, Any] = {"kv_dtype": job.kv_dtype} if job.kv_dtype else {}
+    if not options.keys() <= {field.name for field in dataclasses.fields(EngineOptions)}:
+        raise Unsupported("this engine keeps KV in the dtype of its weights only")
     return EngineOptions(
         device=job.device,
         dtype=job.dtype,

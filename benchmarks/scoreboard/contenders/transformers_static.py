@@ -5,12 +5,14 @@ import time
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from benchmarks.scoreboard.contenders.turn import Ran, Run, take_turn
+from benchmarks.scoreboard.contenders.turn import Ran, Run, Unsupported, take_turn
 from benchmarks.scoreboard.jobs import Job, Lengths
 
 
 def dummy_model(job: Job) -> PreTrainedModel:
     """Random weights of the shape in config.json, made on the device."""
+    if job.kv_dtype:
+        raise Unsupported("transformers keeps KV in the dtype of its weights here")
     config = AutoConfig.from_pretrained(job.model)
     with torch.device(job.device):
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, job.dtype))

@@ -18,6 +18,10 @@ WARM_UP_SEED = 1_000_003
 T = TypeVar("T")
 
 
+class Unsupported(Exception):
+    """Why this contender does not do such a job, in a sentence."""
+
+
 class Ran(NamedTuple):
     """How many of a job's requests, from its first, were run to the end; and what else is worth knowing."""
 
@@ -36,7 +40,11 @@ def take_turn(load: Callable[[Job], Run], packages: tuple[str, ...]) -> None:
     parser.add_argument("--limit-s", type=float, default=3600.0, help="of the timed run, where one can be cut")
     args = parser.parse_args()
     job = Job.read(args.job)
-    run, load_s = _timed(lambda: load(job))
+    try:
+        run, load_s = _timed(lambda: load(job))
+    except Unsupported as reason:
+        print(json.dumps({"unsupported": str(reason)}), flush=True)
+        return
     _, warm_up_s = _timed(lambda: run(job.warm_up(), WARM_UP_SEED, time.monotonic() + 3600))
     ran, run_s = _timed(lambda: run(job, 0, time.monotonic() + args.limit_s))
     done = job.lengths[: ran.requests]
