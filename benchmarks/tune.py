@@ -37,9 +37,11 @@ from kernels.tuning import LinearLaunch, PrefillLaunch
 Use = dict[str, int]
 AGREEMENT = 0.03  # of outputs, relative to the first candidate's
 
-DECODE = {"tile": (32, 64), "warps": (2, 4, 8), "stages": (2, 3, 4), "programs_per_sm": (2, 4, 8), "splits_max": (32,),
+# Of two loads that depend on one another, a block's number and the block, each gets half of the stages: with 3 or 4 one
+# tile of keys and values is under way, with 5 two are.
+DECODE = {"tile": (32, 64), "warps": (2, 4, 8), "stages": (2, 3, 5), "programs_per_sm": (2, 4, 8), "splits_max": (32,),
           "split_tokens": (256,)}  # fmt: skip
-PREFILL = {"rows": (64, 128), "tile": (32, 64), "warps": (4, 8), "stages": (2, 3, 4)}
+PREFILL = {"rows": (64, 128), "tile": (32, 64), "warps": (4, 8), "stages": (2, 3, 5)}
 LINEAR = {"rows": (16, 64, 128), "columns": (32, 64, 128), "depth": (64, 128), "warps": (4, 8), "stages": (3, 4)}
 
 
