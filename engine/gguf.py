@@ -8,16 +8,17 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader, ReaderTensor
-from gguf.quants import dequantize
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader, ReaderTensor
 
 DONE = "config.json"  # written last, so its presence says that a conversion ended well
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -73,14 +74,16 @@ def convert(file: Path, out: Path) -> Path:
     return out
 
 
-def _open(file: Path) -> GGUFReader:
+def _open(file: Path) -> "GGUFReader":
+    from gguf import GGUFReader  # a package that a GPU host need not have
+
     try:
         return GGUFReader(file)
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"{file} is not a readable GGUF file ({error})") from None
 
 
-def _check_types(reader: GGUFReader, file: Path) -> None:
+def _check_types(reader: "GGUFReader", file: Path) -> None:
     for tensor in reader.tensors:
         if tensor.tensor_type.name not in TYPES:
             raise InputError(
@@ -89,7 +92,7 @@ def _check_types(reader: GGUFReader, file: Path) -> None:
             )
 
 
-def _config(reader: GGUFReader, file: Path) -> dict[str, Any]:
+def _config(reader: "GGUFReader", file: Path) -> dict[str, Any]:
     """The `config.json` that the file's metadata amounts to."""
     architecture = _field(reader, "general.architecture")
     if architecture not in ARCHITECTURES:
@@ -127,7 +130,7 @@ def _config(reader: GGUFReader, file: Path) -> dict[str, Any]:
     }
 
 
-def _rope_scaling(factors: ReaderTensor | None, longest: int) -> dict[str, Any] | None:
+def _rope_scaling(factors: "ReaderTensor | None", longest: int) -> dict[str, Any] | None:
     """Llama 3.1's scaling, given as a factor for each frequency: LongRoPE with one set of factors for all lengths."""
     if factors is None:
         return None
@@ -141,12 +144,14 @@ def _rope_scaling(factors: ReaderTensor | None, longest: int) -> dict[str, Any] 
     }
 
 
-def _field(reader: GGUFReader, name: str) -> Any:
+def _field(reader: "GGUFReader", name: str) -> Any:
     field = reader.fields.get(name)
     return None if field is None else field.contents()
 
 
-def _tensors(reader: GGUFReader, config: dict[str, Any], file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(reader: "GGUFReader", config: dict[str, Any], file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    from gguf.quants import dequantize
+
     for tensor in reader.tensors:
         if tensor.name == LLAMA3_FACTORS:
             continue

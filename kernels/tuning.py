@@ -1,8 +1,10 @@
 """How each kernel is launched, looked up in `tuning.json`; nothing is tried out at run time.
 
-The table is data, so that a script that measures on a GPU can write it. It holds, for each kernel, rules in the order
-they are tried: `{"when": {"head_dim_max": 128, "capability_min": 90}, "use": {"tile": 64, ...}}`. A rule holds when
-each fact it names is within its bound (inclusive); the last rule of a kernel has no conditions.
+The table is data, so that a script that measures on a GPU can write it (`benchmarks/tune.py`). Its `rules` are, for
+each kernel, in the order they are tried: `{"when": {"head_dim_max": 128, "capability_min": 90}, "use": {"tile": 64}}`.
+A rule holds when each fact it names is within its bound (inclusive); the last rule of a kernel has no conditions.
+`measured` says on which GPUs, and with which versions, rules of their capability were timed. Rules of any other
+capability are guesses: as long as `measured` is empty, all of them.
 """
 
 import functools
@@ -14,7 +16,10 @@ from typing import Any
 import torch
 import triton
 
-TABLE: dict[str, list[dict[str, Any]]] = json.loads(Path(__file__).with_suffix(".json").read_text())
+Rules = dict[str, list[dict[str, Any]]]  # by kernel
+
+PATH = Path(__file__).with_suffix(".json")
+TABLE: Rules = json.loads(PATH.read_text())["rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class DecodeLaunch:
 def decode(device: Device, batch: int, kv_heads: int, group: int, head_dim: int) -> DecodeLaunch:
     """The splits make enough programs for all multiprocessors, whatever the lengths; powers of two, so few variants."""
     rule = choose("decode", capability=device.capability, batch=batch, group=group, head_dim=head_dim)
+    return decode_by(rule, device, batch, kv_heads)
+
+
+def decode_by(rule: dict[str, int], device: Device, batch: int, kv_heads: int) -> DecodeLaunch:
+    """What a rule comes to for so many sequences."""
     wanted = triton.cdiv(rule["programs_per_sm"] * device.multiprocessors, batch * kv_heads)
     splits = min(triton.next_power_of_2(wanted), rule["splits_max"])
     return DecodeLaunch(rule["tile"], rule["warps"], rule["stages"], splits, rule["split_tokens"])
