@@ -89,6 +89,17 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
     )
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+    add_quantization_arguments(parser)
+
+
+def add_quantization_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quantization",
+        choices=["none", "int8", "fp8"],
+        default="none",
+        help="weight matrices in 8 bits, which changes tokens: int8 for CPUs, fp8 for GPUs",
+    )
+    parser.add_argument("--kv-dtype", choices=["fp8"], help="keep keys and values in fp8; default: as --dtype")
 
 
 def _options(args: argparse.Namespace) -> EngineOptions:
@@ -107,6 +118,8 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         dummy_weights=args.dummy_weights,
         overlap=args.overlap,
         native=args.native,
+        quantization=args.quantization,
+        kv_dtype=args.kv_dtype,
     )
 
 

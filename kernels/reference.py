@@ -72,14 +72,22 @@ def experts(
 
     `gate_up [E, 2I, N]`, `down [E, N, I]`. Tokens are sorted by expert, so that each expert multiplies once.
     """
+
+    def through(expert: int, rows: Tensor) -> Tensor:
+        return F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
+
+    return through_experts(x, shares, chosen, len(gate_up), through)
+
+
+def through_experts(
+    x: Tensor, shares: Tensor, chosen: Tensor, count: int, through: Callable[[int, Tensor], Tensor]
+) -> Tensor:
+    """As `experts`, for `count` of any kind: `through(expert, rows)` puts rows through one."""
     order = chosen.flatten().argsort(stable=True)
     tokens = order // chosen.shape[1]
-    counts: list[int] = chosen.flatten().bincount(minlength=len(gate_up)).tolist()
-    outputs = [
-        F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
-        for expert, rows in enumerate(torch.split(x[tokens], counts))
-        if len(rows)
-    ]
+    counts: list[int] = chosen.flatten().bincount(minlength=count).tolist()
+    parts = torch.split(x[tokens], counts)
+    outputs = [through(expert, rows) for expert, rows in enumerate(parts) if len(rows)]
     weighted = torch.cat(outputs) * shares.flatten()[order, None]
     return torch.zeros(x.shape, dtype=torch.float32).index_add_(0, tokens, weighted).to(x.dtype)
 
@@ -128,7 +136,7 @@ def rope_and_write_kv(
 
 
 def _as_stored(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Of the cache's dtype. What float8 can't hold, which has no infinity to overflow to, becomes its largest number."""
+    """Of the cache's dtype. Float8 has no infinity to overflow to: what it can't hold becomes its largest number."""
     largest = torch.finfo(dtype).max
     return values.clamp(-largest, largest).to(dtype) if dtype == torch.float8_e4m3fn else values
 
@@ -371,7 +379,7 @@ DIGIT_BASE = 254  # a rest of half a unit at most is 127 of the next digit's
 def split_rows(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
     """Rows as integers, to be multiplied exactly: `x [T, in]` is the sum over p of digits[p] / 254^p, times its unit.
 
-    Returns digits, int8 `[planes * T, in]`, and units, float32 `[T, 1]`. Besides float32's own
+    Returns digits, int8 `[planes, T, in]`, and units, float32 `[T, 1]`. Besides float32's own
     rounding, no number is off by more than its row's largest / 254^planes.
     """
     rest = x.float()
@@ -382,12 +390,12 @@ def split_rows(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
         whole = rest.round()
         plane.copy_(whole)
         rest = (rest - whole) * DIGIT_BASE
-    return digits.flatten(0, 1), units
+    return digits, units
 
 
 def join_rows(products: Tensor, units: Tensor, bias: Tensor | None, out: Tensor) -> None:
-    """Fill `out [T, out]` from float32 `products [planes * T, out]` of `split_rows` with a weight."""
-    *higher, total = products.view(-1, *out.shape)
+    """Fill `out [T, out]` from float32 `products [planes, T, out]` of `split_rows` with a weight."""
+    *higher, total = products
     for product in reversed(higher):
         total = total / DIGIT_BASE + product
     total = total * units
