@@ -202,6 +202,10 @@ class SchedulerConfig:
         return -(-tokens // self.block_size)
 
 
+QUANTIZATIONS = ("none", "int8", "fp8")  # of weight matrices
+KV_DTYPES = ("fp8",)  # besides the dtype
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What the person asked for; None leaves the choice to `engine.runner`, which knows the device."""
@@ -224,9 +228,9 @@ class EngineOptions:
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
         if self.native and self.device == "cuda":
             raise InputError("native operations are for the CPU; device is cuda")
-        if self.quantization not in ("none", "int8", "fp8"):
+        if self.quantization not in QUANTIZATIONS:
             raise InputError(f"quantization is {self.quantization!r}; it must be none, int8 or fp8")
-        if self.kv_dtype not in (None, "fp8"):
+        if self.kv_dtype not in (None, *KV_DTYPES):
             raise InputError(f"kv_dtype is {self.kv_dtype!r}; it must be fp8, or left out for the dtype of the weights")
         if self.native and self.kv_dtype == "fp8":
             raise InputError("native operations read no fp8 KV cache: leave out one of the two")

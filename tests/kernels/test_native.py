@@ -112,7 +112,7 @@ def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> 
 @pytest.mark.parametrize(("outputs", "inputs"), [(32, 64), (960, 576), (49, 97)])
 @pytest.mark.parametrize("biased", [False, True])
 def test_integer_products(rows: int, outputs: int, inputs: int, biased: bool) -> None:
-    """Right to the last bit of a bfloat16 and what digits lose, and the same for a row whatever else is multiplied with it."""
+    """Right to the last bit of a bfloat16 and what digits lose; the same for a row whatever is multiplied with it."""
     if not integers.available():
         pytest.skip("this CPU has no AMX")
     x = torch.randn(rows, inputs).bfloat16()
