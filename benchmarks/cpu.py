@@ -31,7 +31,10 @@ def engine(args: argparse.Namespace, prompts: Prompts) -> Callable[[], int]:
     from engine.engine import Engine
     from engine.request import SamplingParams
 
-    ours = Engine(args.model, EngineOptions(dtype=args.dtype, max_batch=args.requests, prefix_cache=False))
+    options = EngineOptions(
+        dtype=args.dtype, max_batch=args.requests, prefix_cache=False, quantization=args.quantization
+    )
+    ours = Engine(args.model, options)
     params = SamplingParams(max_tokens=args.output_tokens, ignore_eos=True)
     return lambda: sum(len(request.output) for request in ours.generate(prompts, params))
 
@@ -104,6 +107,7 @@ def report(args: argparse.Namespace, turns: dict[str, list[dict[str, float]]]) -
         "utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "model": args.model.name,
         "dtype": args.dtype,
+        "quantization": args.quantization,
         "workload": f"{args.requests} x ({args.input_tokens} in + {args.output_tokens} out), greedy",
         "threads": args.threads,
         "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "ram_gib": psutil.virtual_memory().total >> 30},
@@ -135,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--quantization", choices=["none", "int8", "fp8"], default="none", help="of our weights")
     parser.add_argument("--requests", type=int, default=16)
     parser.add_argument("--input-tokens", type=int, default=128)
     parser.add_argument("--output-tokens", type=int, default=64)

@@ -202,6 +202,10 @@ class SchedulerConfig:
         return -(-tokens // self.block_size)
 
 
+QUANTIZATIONS = ("none", "int8", "fp8")  # of weight matrices
+KV_DTYPES = ("fp8",)  # besides the dtype
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What the person asked for; None leaves the choice to `engine.runner`, which knows the device."""
@@ -216,12 +220,20 @@ class EngineOptions:
     dummy_weights: bool = False
     overlap: bool | None = None
     native: bool | None = None  # the CPU operations compiled from C++, rather than PyTorch's
+    quantization: str = "none"  # of weight matrices: changes tokens, so it is never chosen unasked
+    kv_dtype: str | None = None  # fp8, or the dtype
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
         if self.native and self.device == "cuda":
             raise InputError("native operations are for the CPU; device is cuda")
+        if self.quantization not in QUANTIZATIONS:
+            raise InputError(f"quantization is {self.quantization!r}; it must be none, int8 or fp8")
+        if self.kv_dtype not in (None, *KV_DTYPES):
+            raise InputError(f"kv_dtype is {self.kv_dtype!r}; it must be fp8, or left out for the dtype of the weights")
+        if self.native and self.kv_dtype == "fp8":
+            raise InputError("native operations read no fp8 KV cache: leave out one of the two")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device is {self.device!r}; it must be auto, cpu or cuda")
 
@@ -237,3 +249,5 @@ class EngineConfig:
     kv_bytes_per_token: int
     overlap: bool  # launch a step before the tokens of the one before it are read
     operations: str  # what computes all but matrix products: native (compiled for this CPU) or reference (PyTorch)
+    quantization: str  # of weight matrices: none, int8 or fp8
+    kv_dtype: str

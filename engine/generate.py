@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from engine.config import EngineOptions
+from engine.config import KV_DTYPES, QUANTIZATIONS, EngineOptions
 from engine.engine import Engine
 from engine.errors import InputError
 from engine.request import Request, SamplingParams
@@ -89,6 +89,13 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
     )
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+    parser.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS,
+        default="none",
+        help="weight matrices in 8 bits, which changes tokens: int8 for CPUs, fp8 for GPUs",
+    )
+    parser.add_argument("--kv-dtype", choices=KV_DTYPES, help="of keys and values; default: as --dtype")
 
 
 def _options(args: argparse.Namespace) -> EngineOptions:
@@ -107,6 +114,8 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         dummy_weights=args.dummy_weights,
         overlap=args.overlap,
         native=args.native,
+        quantization=args.quantization,
+        kv_dtype=args.kv_dtype,
     )
 
 

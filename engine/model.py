@@ -1,5 +1,6 @@
 """One decoder for every family. What one family does and another does not is named in ModelShape and in Layer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +47,7 @@ class Layer:
     output: Linear
     attention_post_norm: Tensor | None
     mlp_norm: Tensor
-    mlp: Mlp | MixtureOfExperts
+    mlp: Callable[[Tensor, Activation, Operations], Tensor]  # Mlp, MixtureOfExperts or engine.quantization's
     mlp_post_norm: Tensor | None
 
 

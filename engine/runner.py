@@ -16,6 +16,7 @@ from engine.errors import InputError
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
+from engine.quantization import weight_bytes
 from engine.sampler import Drawn
 from engine.scheduler import Step
 from engine.weights import load_weights
@@ -35,7 +36,7 @@ class Runner:
         self.stop_ids = _stop_ids(folder)
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
         native = self.config.operations == "native"
-        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native)
+        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native, options.quantization)
         self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
         self._caches = self._kv_memory()
 
@@ -59,7 +60,7 @@ class Runner:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
         limits, shape = self.config.scheduler, self.shape
         sizes = (shape.layers, 2, shape.kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
-        caches = torch.empty(sizes, dtype=self._dtype).transpose(2, 3)
+        caches = torch.empty(sizes, dtype=getattr(torch, self.config.kv_dtype)).transpose(2, 3)
         reference.clear_blocks(caches, torch.tensor([PADDING_BLOCK]))
         return caches
 
@@ -90,7 +91,8 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     device = _device(options.device)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
     value_bytes = 2 if dtype == "bfloat16" else 4
-    kv_bytes = shape.kv_values_per_token * value_bytes
+    kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
+    kv_bytes = shape.kv_values_per_token * (1 if options.kv_dtype == "fp8" else value_bytes)
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
@@ -99,7 +101,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     block_bytes = kv_bytes * limits.block_size
-    free = _free_beside(shape.weight_values * value_bytes)
+    free = _free_beside(weight_bytes(shape, value_bytes, options.quantization))
     blocks = _blocks_that_fit(limits, block_bytes, free) if options.num_blocks is None else options.num_blocks
     _check_memory(blocks, block_bytes, free)
     return EngineConfig(
@@ -109,7 +111,9 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         dummy_weights=options.dummy_weights,
         kv_bytes_per_token=kv_bytes,
         overlap=device != "cpu" if options.overlap is None else options.overlap,
-        operations=operations.for_cpu(options.native),
+        operations=operations.for_cpu(False if options.kv_dtype == "fp8" else options.native),
+        quantization=options.quantization,
+        kv_dtype=kv_dtype,
     )
 
 

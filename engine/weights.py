@@ -12,8 +12,9 @@ from torch import Tensor
 
 from engine.config import Experts, ModelShape
 from engine.errors import InputError
-from engine.linear import Linear, linear
+from engine.linear import Linear
 from engine.model import Layer, MixtureOfExperts, Mlp, Weights
+from engine.quantization import QuantizedExperts, make_linear
 
 # Reads the tensor of a Hugging Face name and checks its shape.
 Read = Callable[[str, tuple[int, ...]], Tensor]
@@ -21,16 +22,23 @@ Read = Callable[[str, tuple[int, ...]], Tensor]
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
 
 
-def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool, native: bool = False) -> Weights:
+def load_weights(
+    folder: Path,
+    shape: ModelShape,
+    dtype: torch.dtype,
+    dummy: bool,
+    native: bool = False,
+    quantization: str = "none",
+) -> Weights:
     """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
 
     `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
     holds NaN, or one whose shape contradicts config.json.
     """
     if dummy:
-        return _Assembly(shape, _random_reader(dtype), dtype, native).weights()
+        return _Assembly(shape, _random_reader(dtype), dtype, native, quantization).weights()
     with ExitStack() as stack:
-        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype, native).weights()
+        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype, native, quantization).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class _Assembly:
     read: Read
     dtype: torch.dtype
     native: bool
+    quantization: str
 
     def weights(self) -> Weights:
         shape = self.shape
@@ -50,7 +59,7 @@ class _Assembly:
             embedding=embedding,
             layers=[self._layer(number) for number in range(shape.layers)],
             norm=self._norm("model.norm", shape.hidden),
-            head=linear(head, native=self.native),
+            head=self._linear(head, None),
         )
 
     def _layer(self, number: int) -> Layer:
@@ -71,7 +80,7 @@ class _Assembly:
             mlp_post_norm=self._post_norm(name + "post_feedforward_layernorm"),
         )
 
-    def _mlp(self, name: str, number: int) -> Mlp | MixtureOfExperts:
+    def _mlp(self, name: str, number: int) -> Mlp | MixtureOfExperts | QuantizedExperts:
         shape, inner = self.shape, self.shape.intermediate
         if shape.experts is not None and number in shape.experts.layers:
             return self._experts(name, shape.experts)
@@ -81,11 +90,21 @@ class _Assembly:
             down=self._packed(name + "mlp.", {"down_proj": shape.hidden}, inner, shape.mlp_bias),
         )
 
-    def _experts(self, layer: str, experts: Experts) -> MixtureOfExperts:
+    def _experts(self, layer: str, experts: Experts) -> MixtureOfExperts | QuantizedExperts:
         hidden, inner = self.shape.hidden, experts.intermediate
         mixtral = self.shape.family == "mixtral"
         name = layer + ("block_sparse_moe." if mixtral else "mlp.")
         gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+        router = make_linear("none", native=self.native)(self.read(name + "gate.weight", (experts.count, hidden)), None)
+        if self.quantization != "none":
+            mlps = [
+                Mlp(
+                    gate_up=self._packed(f"{name}experts.{number}.", {gate: inner, up: inner}, hidden, bias=False),
+                    down=self._packed(f"{name}experts.{number}.", {down: hidden}, inner, bias=False),
+                )
+                for number in range(experts.count)
+            ]
+            return QuantizedExperts(router, mlps, experts.per_token, experts.normalized)
         gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype)
         downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype)
         for number in range(experts.count):
@@ -93,13 +112,15 @@ class _Assembly:
             gate_up[number, :inner] = self.read(f"{part}{gate}.weight", (inner, hidden))
             gate_up[number, inner:] = self.read(f"{part}{up}.weight", (inner, hidden))
             downs[number] = self.read(f"{part}{down}.weight", (hidden, inner))
-        router = self._packed(name, {"gate": experts.count}, hidden, bias=False)
         return MixtureOfExperts(router, gate_up, downs, experts.per_token, experts.normalized)
 
     def _packed(self, prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
         weight = torch.cat([self.read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
         biases = [self.read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
-        return linear(weight, torch.cat(biases) if biases else None, native=self.native)
+        return self._linear(weight, torch.cat(biases) if biases else None)
+
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        return make_linear(self.quantization, native=self.native)(weight, bias)
 
     def _norm(self, name: str, size: int) -> Tensor:
         weight = self.read(name + ".weight", (size,))

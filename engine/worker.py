@@ -90,6 +90,8 @@ class EngineReplica:
             "scheduler": {name: getattr(limits, name) for name in type(limits).__slots__},
             "device": config.device,
             "dtype": config.dtype,
+            "kv_dtype": config.kv_dtype,
+            "quantization": config.quantization,
             "operations": config.operations,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

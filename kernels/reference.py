@@ -1,8 +1,9 @@
 """Every operation of the decoder in plain PyTorch: the CPU backend, and the oracle for the Triton kernels.
 
 Shapes: T tokens of this step, decodes first; B decodes; H query heads, G KV heads, D head dim; V vocabulary.
-The KV cache of one layer is `[2, blocks, G, block_size, D]`: keys, then values. Any strides will do; on a CPU the
-runner keeps the heads outermost in memory, so that a gather of blocks comes out contiguous.
+The KV cache of one layer is `[2, blocks, G, block_size, D]`: keys, then values, of the queries' dtype or
+float8_e4m3fn. Any strides will do; on a CPU the runner keeps the heads outermost in memory, so that a gather of blocks
+comes out contiguous.
 A block is cleared before its first token is written (`clear_blocks`): slots past a sequence's end are then finite, and
 masking their scores is enough.
 """
@@ -71,14 +72,22 @@ def experts(
 
     `gate_up [E, 2I, N]`, `down [E, N, I]`. Tokens are sorted by expert, so that each expert multiplies once.
     """
+
+    def through(expert: int, rows: Tensor) -> Tensor:
+        return F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
+
+    return through_experts(x, shares, chosen, len(gate_up), through)
+
+
+def through_experts(
+    x: Tensor, shares: Tensor, chosen: Tensor, count: int, through: Callable[[int, Tensor], Tensor]
+) -> Tensor:
+    """As `experts`, for `count` of any kind: `through(expert, rows)` puts rows through one."""
     order = chosen.flatten().argsort(stable=True)
     tokens = order // chosen.shape[1]
-    counts: list[int] = chosen.flatten().bincount(minlength=len(gate_up)).tolist()
-    outputs = [
-        F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
-        for expert, rows in enumerate(torch.split(x[tokens], counts))
-        if len(rows)
-    ]
+    counts: list[int] = chosen.flatten().bincount(minlength=count).tolist()
+    parts = torch.split(x[tokens], counts)
+    outputs = [through(expert, rows) for expert, rows in enumerate(parts) if len(rows)]
     weighted = torch.cat(outputs) * shares.flatten()[order, None]
     return torch.zeros(x.shape, dtype=torch.float32).index_add_(0, tokens, weighted).to(x.dtype)
 
@@ -121,14 +130,22 @@ def rope_and_write_kv(
         queries_keys[:, heads:] = rms_norm(queries_keys[:, heads:], key_weight, eps)
     rotated = rope(queries_keys, cos, sin)
     qkv[:, heads : heads + kv_heads] = rotated[:, heads:]
-    cache[:, slots // block_size, :, slots % block_size] = qkv[:, heads:].view(-1, 2, kv_heads, qkv.shape[2])
+    stored = _as_stored(qkv[:, heads:].view(-1, 2, kv_heads, qkv.shape[2]), cache.dtype)
+    cache[:, slots // block_size, :, slots % block_size] = stored
     return rotated[:, :heads]
+
+
+def _as_stored(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Of the cache's dtype. Float8 has no infinity to overflow to: what it can't hold becomes its largest number."""
+    largest = torch.finfo(dtype).max
+    return values.clamp(-largest, largest).to(dtype) if dtype == torch.float8_e4m3fn else values
 
 
 def clear_blocks(caches: Tensor, blocks: Tensor) -> None:
     """Zero `blocks [N]` in the caches of all layers, `[layers, 2, blocks, G, block_size, D]`."""
     if len(blocks):
-        caches.index_fill_(2, blocks, 0)
+        plain = caches.view(torch.uint8) if caches.dtype == torch.float8_e4m3fn else caches
+        plain.index_fill_(2, blocks, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +188,7 @@ def decode_attention(
     by_head = cache.transpose(1, 2)
     for group in groups:
         rows = group.last - group.first
-        context = by_head.index_select(2, group.tables).view(2, kv_heads, rows, -1, head_dim)
+        context = by_head.index_select(2, group.tables).view(2, kv_heads, rows, -1, head_dim).to(queries.dtype)
         packed = queries[group.first : group.last].view(rows, kv_heads, -1, head_dim).transpose(0, 1)
         attended = _attend(packed, context[0], context[1], group.mask, scale, cap)
         out[group.first : group.last] = attended.transpose(0, 1).flatten(1, 2)
@@ -216,6 +233,7 @@ def prefill_attention(
     by_head = cache.transpose(1, 2)
     for chunk in chunks:
         context = by_head.index_select(2, chunk.table).view(2, kv_heads, 1, -1, head_dim)[..., : chunk.length, :]
+        context = context.to(queries.dtype)
         rows = queries[chunk.first : chunk.last].transpose(0, 1)
         rows = rows.view(kv_heads, -1, *rows.shape[1:])
         keys, values = context.expand(-1, -1, rows.shape[1], -1, -1)
@@ -353,3 +371,32 @@ def logprobs(logits: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor
 def quantized_linear(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
     """`x @ (weight * scales).T`: `x [T, in]`, `weight [out, in]` int8 or float8_e4m3fn, `scales [out]` float32."""
     return (F.linear(x.float(), weight.float()) * scales).to(x.dtype)
+
+
+DIGIT_BASE = 254  # a rest of half a unit at most is 127 of the next digit's
+
+
+def split_rows(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
+    """Rows as integers, to be multiplied exactly: `x [T, in]` is the sum over p of digits[p] / 254^p, times its unit.
+
+    Returns digits, int8 `[planes, T, in]`, and units, float32 `[T, 1]`. Besides float32's own
+    rounding, no number is off by more than its row's largest / 254^planes.
+    """
+    rest = x.float()
+    units = (rest.abs().amax(dim=-1, keepdim=True) / 127).clamp_min_(1e-30)
+    rest = rest / units
+    digits = torch.empty(planes, *x.shape, dtype=torch.int8, device=x.device)
+    for plane in digits:
+        whole = rest.round()
+        plane.copy_(whole)
+        rest = (rest - whole) * DIGIT_BASE
+    return digits, units
+
+
+def join_rows(products: Tensor, units: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Fill `out [T, out]` from float32 `products [planes, T, out]` of `split_rows` with a weight."""
+    *higher, total = products
+    for product in reversed(higher):
+        total = total / DIGIT_BASE + product
+    total = total * units
+    out.copy_(total if bias is None else total + bias)

@@ -22,7 +22,7 @@ from engine.calibrate.slo import DEFAULT, PRESETS, slo_parse
 from engine.calibrate.targets import Target, TargetError
 from engine.calibrate.targets.embedded import EmbeddedTarget
 from engine.calibrate.workload import Workload, workload_fixed, workload_read
-from engine.config import EngineOptions, ModelShape
+from engine.config import KV_DTYPES, QUANTIZATIONS, EngineOptions, ModelShape
 from engine.errors import InputError
 
 OK, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", help="not built yet")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
+    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="none", help="weight matrices in 8 bits")
+    parser.add_argument("--kv-dtype", choices=KV_DTYPES, help="of keys and values; default: as --dtype")
     parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default: all cores")
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
@@ -138,7 +140,12 @@ def _workload(args: argparse.Namespace) -> Workload:
 
 def _embedded(args: argparse.Namespace) -> EmbeddedTarget:
     options = EngineOptions(
-        dtype=args.dtype, device=args.device, max_batch=args.max_batch, dummy_weights=args.dummy_weights
+        dtype=args.dtype,
+        device=args.device,
+        max_batch=args.max_batch,
+        dummy_weights=args.dummy_weights,
+        quantization=args.quantization,
+        kv_dtype=args.kv_dtype,
     )
     return EmbeddedTarget(args.model, options, args.threads)
 

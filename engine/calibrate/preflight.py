@@ -73,7 +73,9 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def model_facts(folder: Path, shape: ModelShape, dtype: str, *, dummy: bool) -> Model:
+def model_facts(
+    folder: Path, shape: ModelShape, dtype: str, kv_dtype: str, quantization: str | None, *, dummy: bool
+) -> Model:
     """The model by name, shape and the hash of every weight file. The folder's place is nobody's business."""
     return Model(
         name=folder.resolve().name,
@@ -87,8 +89,8 @@ def model_facts(folder: Path, shape: ModelShape, dtype: str, *, dummy: bool) -> 
         intermediate=shape.intermediate,
         vocab=shape.vocab,
         dtype=dtype,
-        kv_dtype=dtype,
-        quantization=None,
+        kv_dtype=kv_dtype,
+        quantization=quantization,
         weights="dummy" if dummy else {path.name: _sha256(path) for path in sorted(folder.glob("*.safetensors"))},
     )
 

@@ -25,8 +25,9 @@ FUNCTIONS = {
     "gated": ("*ii?*", PLAIN),
 }
 MATMUL_FUNCTIONS = {
-    "pack": ("*ii*", ("bfloat16",)),
+    "pack": ("*ii*", ("bfloat16", "int8")),
     "linear": ("*ii**i*", ("bfloat16",)),
+    "scaled_linear": ("*ii***i*", ("int8",)),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels import reference
-from kernels.native import build, matmul
+from kernels.native import build, integers, matmul
 from kernels.native import operations as native
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -106,6 +106,27 @@ def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> 
     weight = torch.randn(outputs, inputs).bfloat16()
     wanted = torch.nn.functional.linear(x.float(), weight.float(), bias).bfloat16()
     close(matmul.linear(x, matmul.pack(weight), bias), wanted)
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 70])
+@pytest.mark.parametrize(("outputs", "inputs"), [(32, 64), (960, 576), (49, 97)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_integer_products(rows: int, outputs: int, inputs: int, biased: bool) -> None:
+    """Right to the last bit of a bfloat16 and what digits lose; the same for a row whatever is multiplied with it."""
+    if not integers.available():
+        pytest.skip("this CPU has no AMX")
+    x = torch.randn(rows, inputs).bfloat16()
+    x[0, 0], x[-1] = 900.0, x[-1] * 1e-6
+    weight, scales = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8), torch.rand(outputs) / 127
+    bias = torch.randn(outputs) if biased else None
+    exact = torch.nn.functional.linear(x.double(), weight.double() * scales.double()[:, None])
+    exact = exact if bias is None else exact + bias
+    packed = integers.pack(weight, scales)
+    got = integers.linear(x, packed, bias)
+    lost = x.abs().amax(dim=1, keepdim=True).double() * 254**-2 * (weight.abs() * scales[:, None]).sum(dim=1)
+    assert ((got.double() - exact).abs() <= exact.abs() * 2**-8 + lost).all()
+    for row in range(rows):
+        assert torch.equal(integers.linear(x[row : row + 1], packed, bias)[0], got[row])
 
 
 def test_inputs_that_fill_no_tile_are_not_packable() -> None:

@@ -186,3 +186,12 @@ def test_top_k_holds_when_the_kept_probabilities_do_not_add_up_to_1() -> None:
     logits = torch.randn(200, 1000)
     drawn = reference.sample(logits, rows(200, top_k=20))
     assert int((logits > logits.gather(1, drawn[:, None])).sum(dim=1).max()) < 20
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3])
+def test_digits_are_off_by_no_more_than_documented(planes: int) -> None:
+    x = torch.randn(7, 300) * torch.logspace(-4, 4, 7)[:, None]
+    digits, units = reference.split_rows(x, planes)
+    joined = torch.empty_like(x)
+    reference.join_rows(digits.float(), units, None, joined)
+    assert ((joined - x).abs().amax(dim=1) <= x.abs().amax(dim=1) * (254.0**-planes + 2.0**-22)).all()

@@ -22,6 +22,8 @@ class TargetFacts:
 
     device: str
     dtype: str
+    kv_dtype: str
+    quantization: str | None
     operations: str
     threads: int | None
     scheduler: SchedulerConfig

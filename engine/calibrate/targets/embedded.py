@@ -63,6 +63,8 @@ class EmbeddedTarget:
         return TargetFacts(
             device=ready["device"],
             dtype=ready["dtype"],
+            kv_dtype=ready["kv_dtype"],
+            quantization=None if ready["quantization"] == "none" else ready["quantization"],
             operations=ready["operations"],
             threads=ready["threads"],
             scheduler=SchedulerConfig(**ready["scheduler"]),

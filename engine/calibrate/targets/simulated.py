@@ -22,7 +22,7 @@ class SimulatedTarget:
 
     def start(self, stopped: Callable[[], bool]) -> TargetFacts:
         self.backend.wait_until(self.load_s)
-        return TargetFacts("cpu", "float32", "simulated", None, self.config, self.load_s)
+        return TargetFacts("cpu", "float32", "float32", None, "simulated", None, self.config, self.load_s)
 
     def generate(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
         return [[(sum(prompt) + place) % 50 for place in range(max_tokens)] for prompt in prompts]

@@ -39,6 +39,7 @@ def test_a_level_comes_back_from_the_worker_as_it_was_run() -> None:
     try:
         facts = target.start(never)
         assert facts.scheduler == SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096)
+        assert (facts.dtype, facts.kv_dtype, facts.quantization) == ("bfloat16", "float8_e4m3fn", "int8")
         assert target.generate([[5, 6], [7]], 2) == [[5, 5], [7, 7]]
         spec = LevelSpec("L1", "step_map", 1, (Lengths(50, 9),), 5.0, 30.0, concurrency=3)
         seen: list[tuple[float, int]] = []

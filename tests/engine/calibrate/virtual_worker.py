@@ -19,7 +19,8 @@ LIMITS = SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096)
 class Virtual(SimulatedBackend):
     def describe(self):
         limits = {name: getattr(LIMITS, name) for name in SchedulerConfig.__slots__}
-        return {"scheduler": limits, "device": "cpu", "dtype": "float32", "operations": "simulated", "threads": 1}
+        kinds = {"dtype": "bfloat16", "kv_dtype": "float8_e4m3fn", "quantization": "int8"}
+        return {"scheduler": limits, "device": "cpu", "operations": "simulated", "threads": 1} | kinds
     def generate(self, prompts, max_tokens):
         return [prompt[:1] * max_tokens for prompt in prompts]
 
