@@ -19,18 +19,26 @@ from engine.model import Layer, MixtureOfExperts, Mlp, Weights
 Read = Callable[[str, tuple[int, ...]], Tensor]
 
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
+CPU = torch.device("cpu")
 
 
-def load_weights(folder: Path, shape: ModelShape, dtype: torch.dtype, dummy: bool, native: bool = False) -> Weights:
-    """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
+def load_weights(
+    folder: Path,
+    shape: ModelShape,
+    dtype: torch.dtype,
+    dummy: bool,
+    native: bool = False,
+    device: torch.device = CPU,
+) -> Weights:
+    """Read a model folder's safetensors onto a device; with `dummy`, draw random weights and read nothing.
 
     `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
     holds NaN, or one whose shape contradicts config.json.
     """
     if dummy:
-        return _Assembly(shape, _random_reader(dtype), dtype, native).weights()
+        return _Assembly(shape, _random_reader(dtype, device), dtype, native, device).weights()
     with ExitStack() as stack:
-        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype, native).weights()
+        return _Assembly(shape, _file_reader(folder, dtype, stack, device), dtype, native, device).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class _Assembly:
     read: Read
     dtype: torch.dtype
     native: bool
+    device: torch.device
 
     def weights(self) -> Weights:
         shape = self.shape
@@ -86,8 +95,8 @@ class _Assembly:
         mixtral = self.shape.family == "mixtral"
         name = layer + ("block_sparse_moe." if mixtral else "mlp.")
         gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
-        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype)
-        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype)
+        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype, device=self.device)
+        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype, device=self.device)
         for number in range(experts.count):
             part = f"{name}experts.{number}."
             gate_up[number, :inner] = self.read(f"{part}{gate}.weight", (inner, hidden))
@@ -113,19 +122,20 @@ class _Assembly:
         return self._norm(name, self.shape.hidden) if self.shape.post_norms else None
 
 
-def _random_reader(dtype: torch.dtype) -> Read:
-    generator = torch.Generator().manual_seed(0)
+def _random_reader(dtype: torch.dtype, device: torch.device) -> Read:
+    generator = torch.Generator(device).manual_seed(0)
+    like = torch.empty((), dtype=dtype, device=device)
 
     def read(name: str, wanted: tuple[int, ...]) -> Tensor:
         if len(wanted) == 1:
-            return torch.ones(wanted, dtype=dtype) if name.endswith("norm.weight") else torch.zeros(wanted, dtype=dtype)
-        return torch.empty(wanted, dtype=dtype).normal_(0.0, DUMMY_SCALE, generator=generator)
+            return like.new_ones(wanted) if name.endswith("norm.weight") else like.new_zeros(wanted)
+        return like.new_empty(wanted).normal_(0.0, DUMMY_SCALE, generator=generator)
 
     return read
 
 
-def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack) -> Read:
-    files = [stack.enter_context(_opened(path)) for path in _weight_files(folder)]
+def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack, device: torch.device) -> Read:
+    files = [stack.enter_context(_opened(path, device)) for path in _weight_files(folder)]
     found = {_text_name(name): (file, name) for file in files for name in list(file.keys())}
 
     def read(name: str, wanted: tuple[int, ...]) -> Tensor:
@@ -170,8 +180,8 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _opened(path: Path) -> safe_open:
+def _opened(path: Path, device: torch.device) -> safe_open:
     try:
-        return safe_open(path, framework="pt")
+        return safe_open(path, framework="pt", device=str(device))
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from None
