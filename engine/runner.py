@@ -53,7 +53,10 @@ class Runner:
             laid_out.tokens[laid_out.unknown] = before[laid_out.unknown_from]
         reference.clear_blocks(self._caches, laid_out.fresh)
         hidden = self._decoder(laid_out, self._caches)
-        return sampler.draw(self._decoder.logits, hidden, laid_out.sampled, laid_out.draws, laid_out.scores)
+        last = hidden[laid_out.sampled]
+        return sampler.draw(
+            self._decoder.logits, last, laid_out.draws, hidden, laid_out.scores, operations.REFERENCE
+        ).read()
 
     def _kv_memory(self) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
