@@ -216,6 +216,7 @@ class EngineOptions:
     dummy_weights: bool = False
     overlap: bool | None = None
     native: bool | None = None  # the CPU operations compiled from C++, rather than PyTorch's
+    graphs: bool = True
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
@@ -236,4 +237,8 @@ class EngineConfig:
     dummy_weights: bool
     kv_bytes_per_token: int
     overlap: bool  # launch a step before the tokens of the one before it are read
-    operations: str  # what computes all but matrix products: native (compiled for this CPU) or reference (PyTorch)
+    operations: (
+        str  # what computes all but matrix products: native (compiled for this CPU), reference (PyTorch), triton
+    )
+    graphs: int = 0  # steps captured as CUDA graphs
+    graphs_failure: str | None = None  # why there are not more of them

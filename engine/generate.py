@@ -71,12 +71,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of EngineOptions, shared with the other command lines that start an engine."""
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], help="default: bfloat16, but not where the CPU lacks it"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
     parser.add_argument("--block-size", type=int, default=64, help="tokens in a KV block")
     parser.add_argument("--num-blocks", type=int, help="KV blocks; default: from free memory")
-    parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512 on a CPU")
+    parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512, on a GPU 8192")
     parser.add_argument("--no-prefix-cache", action="store_true")
     parser.add_argument(
         "--overlap",
@@ -88,6 +90,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
     )
+    parser.add_argument("--no-graphs", action="store_true", help="launch every kernel of a GPU's steps by itself")
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
 
 
@@ -107,6 +110,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         dummy_weights=args.dummy_weights,
         overlap=args.overlap,
         native=args.native,
+        graphs=not args.no_graphs,
     )
 
 

@@ -79,6 +79,9 @@ class Scored(NamedTuple):
     ids: Tensor
     likeliest: Tensor
 
+    def leaving(self) -> "Scored":
+        return Scored(*(column.to("cpu", non_blocking=True) for column in self))
+
     def entries(self) -> list[TokenLogprobs]:
         columns = (column.tolist() for column in self)
         return [
@@ -99,6 +102,12 @@ class Drawing:
     def read(self) -> Drawn:
         prompts = [(score, [entry for part in parts for entry in part.entries()]) for score, parts in self.prompts]
         return Drawn(self.tokens, self._logprobs(), prompts)
+
+    def leaving(self) -> "Drawing":
+        """The same with all that is to be read on its way to the host, which must wait for the stream to read it."""
+        scored = None if self.scored is None else self.scored.leaving()
+        prompts = [(score, [part.leaving() for part in parts]) for score, parts in self.prompts]
+        return Drawing(self.requests, self.tokens, scored, prompts)
 
     def _logprobs(self) -> dict[Request, TokenLogprobs]:
         if self.scored is None:
@@ -124,6 +133,9 @@ def draw(
     operations: Operations,
 ) -> Drawing:
     """Draw the tokens that follow `last [S, N]`, and score what was asked of `hidden [T, N]`; `head` makes logits."""
+    prompts = [(score, _score(head, hidden, score, operations)) for score in scores]
+    if not draws.requests:
+        return Drawing([], last.new_empty(0, dtype=torch.int64), None, prompts)
     logits = head(last)
     edited = logits if draws.edits is None else reference.edit_logits(logits, draws.edits)
     tokens = operations.sample(edited, draws.rows)
@@ -132,7 +144,7 @@ def draw(
         most = max(request.params.logprobs or 0 for request in draws.requests)
         asked = tokens[draws.asking]
         scored = Scored(asked, *operations.logprobs(logits[draws.asking], asked, most))
-    return Drawing(draws.requests, tokens, scored, [(s, _score(head, hidden, s, operations)) for s in scores])
+    return Drawing(draws.requests, tokens, scored, prompts)
 
 
 def _score(
