@@ -55,15 +55,23 @@ class Graphs:
     `failure` says why capturing ended early, if it did; what was not captured runs kernel by kernel.
     """
 
-    def __init__(self, wanted: list[Slots], frame: Callable[[Slots], Frame], compute: Callable[[Frame], Computed]):
+    def __init__(
+        self,
+        wanted: list[Slots],
+        frame: Callable[[Slots], Frame],
+        compute: Callable[[Frame], Computed],
+        place: torch.device,
+    ) -> None:
+        on_gpu = place.type == "cuda"
         self.failure: str | None = None
         self._captured: list[Captured] = []  # small ones first
-        self._pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
+        self._pool = torch.cuda.graph_pool_handle() if on_gpu else None
+        self._beside = torch.cuda.Stream() if on_gpu else None  # one for all: cuBLAS keeps memory for each stream
         for slots in sorted(wanted, key=lambda slots: slots.tokens, reverse=True):
             try:
                 self._captured.insert(0, self._capture(frame(slots), compute))
             except RuntimeError as error:  # out of memory is one, too
-                self.failure = f"{slots.decodes} decodes, {slots.tokens} tokens: {str(error).splitlines()[0]}"
+                self.failure = f"{slots.decodes} decodes, {slots.tokens} tokens: {str(error).partition(chr(10))[0]}"
                 log.warning("capturing CUDA graphs ended early (%s); other steps run kernel by kernel", self.failure)
                 break
 
@@ -78,9 +86,10 @@ class Graphs:
         return None
 
     def _capture(self, frame: Frame, compute: Callable[[Frame], Computed]) -> Captured:
-        if frame.rows.device.type != "cuda":  # Triton's interpreter: the same step, padded as it would be captured
+        beside = self._beside
+        if beside is None:  # Triton's interpreter: the same step, padded as it would be captured
             return Captured(frame, lambda: compute(frame)._replace(hidden=None))
-        before, beside = torch.cuda.current_stream(), torch.cuda.Stream()
+        before = torch.cuda.current_stream()
         beside.wait_stream(before)
         with torch.cuda.stream(beside):  # also brings `before` back when a capture fails
             compute(frame)  # compiles the kernels, and lets cuBLAS choose

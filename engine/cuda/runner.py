@@ -61,7 +61,7 @@ class CudaRunner:
             blocks = self._blocks(options.num_blocks)
             self._caches = self._kv_memory(blocks)
             wanted = list(buckets(limits.rows, limits.token_budget)) if options.graphs else []
-            self._graphs = Graphs(wanted, self._padding, self._compute)
+            self._graphs = Graphs(wanted, self._padding, self._compute, place)
         self.config = EngineConfig(
             scheduler=dataclasses.replace(limits, num_blocks=blocks),
             device="cuda",
@@ -82,7 +82,7 @@ class CudaRunner:
             except torch.OutOfMemoryError as error:
                 raise MemoryError(
                     f"the GPU has no memory left for a step of {len(step.decodes) + step.prefill_tokens} tokens: "
-                    f"something else uses it, or else lower --num-blocks ({str(error).splitlines()[0]})"
+                    f"something else uses it, or else lower --num-blocks ({str(error).partition(chr(10))[0]})"
                 ) from None
 
     def _launch(self, step: Step) -> CudaLaunched:
@@ -123,7 +123,7 @@ class CudaRunner:
         shape = self.shape
         sizes = (shape.layers, 2, blocks, shape.kv_heads, self._limits.block_size, shape.head_dim)
         with room_for(f"{blocks} KV blocks", "ask for fewer, or free memory on the GPU"):
-            return torch.empty(sizes, dtype=self._dtype, device=self._place)
+            return torch.zeros(sizes, dtype=self._dtype, device=self._place)  # nothing that others left there
 
     def _blocks(self, asked: int | None) -> int:
         """As many as fit into what a largest step leaves, or as many as were asked for, if they do."""
