@@ -31,7 +31,8 @@ def engine(args: argparse.Namespace, prompts: Prompts) -> Callable[[], int]:
     from engine.engine import Engine
     from engine.request import SamplingParams
 
-    ours = Engine(args.model, EngineOptions(dtype=args.dtype, max_batch=args.requests, prefix_cache=False))
+    options = EngineOptions(device="cpu", dtype=args.dtype, max_batch=args.requests, prefix_cache=False)
+    ours = Engine(args.model, options)
     params = SamplingParams(max_tokens=args.output_tokens, ignore_eos=True)
     return lambda: sum(len(request.output) for request in ours.generate(prompts, params))
 
