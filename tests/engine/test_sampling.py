@@ -16,8 +16,8 @@ from torch import Tensor
 
 from engine.config import EngineOptions
 from engine.engine import Engine
-from engine.model import Decoder
 from engine.errors import InputError
+from engine.model import Decoder
 from engine.request import Request, SamplingParams
 from engine.tokenizer import TextStream, Tokenizer
 from tests.engine.conftest import save_checkpoint
