@@ -32,7 +32,7 @@ def engine(args: argparse.Namespace, prompts: Prompts) -> Callable[[], int]:
     from engine.request import SamplingParams
 
     options = EngineOptions(
-        dtype=args.dtype, max_batch=args.requests, prefix_cache=False, quantization=args.quantization
+        device="cpu", dtype=args.dtype, max_batch=args.requests, prefix_cache=False, quantization=args.quantization
     )
     ours = Engine(args.model, options)
     params = SamplingParams(max_tokens=args.output_tokens, ignore_eos=True)

@@ -97,7 +97,7 @@ def build(
     original length becomes a prompt chunk of the whole sequence.
     """
     if shape.longrope_length is not None:
-        _restart_outgrown(step, shape.longrope_length)
+        restart_outgrown(step, shape.longrope_length)
     step.decodes.sort(key=itemgetter(1), reverse=True)
     all_chunks = step.chunks
     decodes = all_chunks[: len(step.decodes)]
@@ -117,7 +117,7 @@ def build(
         if len(known) < chunk.count:
             unknown.append((len(tokens), order[chunk.request]))
             tokens.append(0)
-        rotary_rows += _rotary_rows(chunk, span, shape.longrope_length)
+        rotary_rows += rotary_rows_of(chunk, span, shape.longrope_length)
         slots += _slots(chunk.request.blocks, span, size)
         if chunk.samples:
             last.append(len(tokens) - 1)
@@ -137,7 +137,7 @@ def build(
     )
 
 
-def _restart_outgrown(step: Step, original: int) -> None:
+def restart_outgrown(step: Step, original: int) -> None:
     """A sequence longer than LongRoPE's original length has other angles everywhere: compute all of it again.
 
     Its blocks are its own, since such models are served without a prefix cache (`engine.runner.resolve`).
@@ -147,7 +147,7 @@ def _restart_outgrown(step: Step, original: int) -> None:
     step.prefills += [Chunk(request, 0, original + 1, samples=True) for request in outgrown]
 
 
-def _rotary_rows(chunk: Chunk, span: range, longrope_length: int | None) -> range:
+def rotary_rows_of(chunk: Chunk, span: range, longrope_length: int | None) -> range:
     """Positions, or for LongRoPE rows of a table whose first `longrope_length` rows serve short sequences."""
     if longrope_length is None:
         return span

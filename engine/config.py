@@ -222,6 +222,7 @@ class EngineOptions:
     native: bool | None = None  # the CPU operations compiled from C++, rather than PyTorch's
     quantization: str = "none"  # of weight matrices: changes tokens, so it is never chosen unasked
     kv_dtype: str | None = None  # fp8, or the dtype
+    graphs: bool = True
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, "float32", "bfloat16"):
@@ -248,6 +249,8 @@ class EngineConfig:
     dummy_weights: bool
     kv_bytes_per_token: int
     overlap: bool  # launch a step before the tokens of the one before it are read
-    operations: str  # what computes all but matrix products: native (compiled for this CPU) or reference (PyTorch)
+    operations: str  # all but matrix products: native (compiled for this CPU), reference (PyTorch) or triton
     quantization: str  # of weight matrices: none, int8 or fp8
     kv_dtype: str
+    graphs: int = 0  # steps captured as CUDA graphs
+    graphs_failure: str | None = None  # why there are not more of them

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.backend import Underway, open_backend
 from engine.config import EngineOptions
 from engine.driver import Driver
 from engine.errors import InputError
 from engine.request import Request, SamplingParams, State, TokenLogprobs, TokenMask
-from engine.runner import Launched, Runner
 from engine.sampler import Drawn
 from engine.scheduler import Scheduler
 from engine.stats import StepRecord
@@ -56,13 +56,13 @@ class Engine:
     """
 
     def __init__(self, model: Path, options: EngineOptions | None = None) -> None:
-        self.runner = Runner(model, options or EngineOptions())
+        self.runner = open_backend(model, options or EngineOptions())
         self.config = self.runner.config
         self.scheduler = Scheduler(self.config.scheduler)
         self._ids = itertools.count()
         self._lock = threading.RLock()
         self._stepping = threading.Lock()  # steps are launched and read in one order, by one thread at a time
-        self._launched: Launched | None = None
+        self._launched: Underway | None = None
         self._known_s = 0.0  # when the last tokens were known
         self._listeners: dict[Request, Listener] = {}
         self._driver = Driver(self.step, lambda: self.idle)
@@ -199,19 +199,19 @@ class Engine:
                 self._listeners[request] = listener
         return request
 
-    def _unread(self) -> Launched | None:
+    def _unread(self) -> Underway | None:
         """The step that was launched ahead, unless all its requests have ended since."""
         launched, self._launched = self._launched, None
         if launched is None or all(chunk.request.state is State.FINISHED for chunk in launched.step.chunks):
             return None
         return launched
 
-    def _launch(self, before: Launched | None) -> Launched | None:
+    def _launch(self, before: Underway | None) -> Underway | None:
         with self._lock:
             step = self.scheduler.plan()
             return None if step.empty else self.runner.launch(step, before)
 
-    def _finish(self, launched: Launched, started: float) -> StepResult:
+    def _finish(self, launched: Underway, started: float) -> StepResult:
         drawn = launched.read()
         tokens = drawn.tokens.tolist()
         self._known_s = time.monotonic()

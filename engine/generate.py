@@ -5,14 +5,16 @@ an output line is `{"index", "token_ids", "text", "finish_reason", "prompt_token
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import statistics
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,6 +24,9 @@ from engine.errors import InputError
 from engine.request import Request, SamplingParams
 from engine.stats import StepRecord
 from engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from engine.nvml import GpuMonitor
 
 NOT_SAMPLING = ("prompt", "prompt_token_ids", "priority")
 
@@ -46,12 +51,14 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"{path} is a folder: name a file in it")
     engine = Engine(args.model, _options(args))
     requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
-    started = time.monotonic()
-    steps = [result.record for result in engine.run()]
-    seconds = time.monotonic() - started
+    with _gpu_monitor(engine.config.device) as gpu:
+        started = time.monotonic()
+        steps = [result.record for result in engine.run()]
+        seconds = time.monotonic() - started
+        gpu_log = None if gpu is None else {"strangers": gpu.strangers(), "samples": [s._asdict() for s in gpu.samples]}
     _write(args.out, "".join(_output_line(i, r, engine.tokenizer) for i, r in enumerate(requests)))
     if args.stats:
-        _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds), indent=2) + "\n")
+        _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds) | {"gpu": gpu_log}, indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,12 +78,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of EngineOptions, shared with the other command lines that start an engine."""
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], help="default: bfloat16, but not where the CPU lacks it"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
     parser.add_argument("--block-size", type=int, default=64, help="tokens in a KV block")
     parser.add_argument("--num-blocks", type=int, help="KV blocks; default: from free memory")
-    parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512 on a CPU")
+    parser.add_argument("--token-budget", type=int, help="tokens in a step; default 512, on a GPU 8192")
     parser.add_argument("--no-prefix-cache", action="store_true")
     parser.add_argument(
         "--overlap",
@@ -88,6 +97,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
     )
+    parser.add_argument("--no-graphs", action="store_true", help="launch every kernel of a GPU's steps by itself")
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
     parser.add_argument(
         "--quantization",
@@ -116,6 +126,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         native=args.native,
         quantization=args.quantization,
         kv_dtype=args.kv_dtype,
+        graphs=not args.no_graphs,
     )
 
 
@@ -172,6 +183,18 @@ def _output_line(index: int, request: Request, tokenizer: Tokenizer) -> str:
     if request.params.prompt_logprobs is not None:
         line["prompt_logprobs"] = [entry._asdict() for entry in request.prompt_logprobs]
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _gpu_monitor(device: str) -> AbstractContextManager["GpuMonitor | None"]:
+    """None where there is no GPU, or no NVML to ask about it."""
+    if device == "cuda" and torch.cuda.is_available():
+        import pynvml
+
+        from engine.nvml import GpuMonitor
+
+        with contextlib.suppress(pynvml.NVMLError):
+            return GpuMonitor()
+    return contextlib.nullcontext()
 
 
 def _stats(engine: Engine, requests: list[Request], steps: list[StepRecord], seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the decoder computes with besides matrix products: one set of operations for each kind of device."""
+"""What decoder and sampler compute with besides matrix products: a set of operations for each kind of device."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from engine.errors import InputError
 from kernels import reference
 from kernels.native import build
 from kernels.native import operations as native
+from kernels.reference import SamplingRows
 
 # From a packed gate and up projection `[T, 2N]` to `[T, N]`.
 Activation = Callable[[Tensor], Tensor]
@@ -29,6 +30,8 @@ class Operations:
         [Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor, float] | None],
         Tensor,
     ]
+    sample: Callable[[Tensor, SamplingRows | None], Tensor]
+    logprobs: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
 
 
 REFERENCE = Operations(
@@ -38,6 +41,8 @@ REFERENCE = Operations(
     route=reference.route,
     experts=reference.experts,
     rope_and_write_kv=reference.rope_and_write_kv,
+    sample=reference.sample,
+    logprobs=reference.logprobs,
 )
 
 NATIVE = dataclasses.replace(

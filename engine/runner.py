@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine import batch, operations, sampler
+from engine.backend import Underway
 from engine.batch import Batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
 from engine.errors import InputError
@@ -33,14 +34,14 @@ class Runner:
         self.folder = folder = converted(model)
         self.shape = ModelShape.from_folder(folder)
         self.config = resolve(self.shape, options)
-        self.stop_ids = _stop_ids(folder)
+        self.stop_ids = stop_ids_of(folder)
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
         native = self.config.operations == "native"
         weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native, options.quantization)
         self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
         self._caches = self._kv_memory()
 
-    def launch(self, step: Step, before: "Launched | None" = None) -> "Launched":
+    def launch(self, step: Step, before: Underway | None = None) -> "Launched":
         """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
         unread = None if before is None else before.step
         native = self.config.operations == "native"
@@ -54,7 +55,10 @@ class Runner:
             laid_out.tokens[laid_out.unknown] = before[laid_out.unknown_from]
         reference.clear_blocks(self._caches, laid_out.fresh)
         hidden = self._decoder(laid_out, self._caches)
-        return sampler.draw(self._decoder.logits, hidden, laid_out.sampled, laid_out.draws, laid_out.scores)
+        last = hidden[laid_out.sampled]
+        return sampler.draw(
+            self._decoder.logits, last, laid_out.draws, hidden, laid_out.scores, operations.REFERENCE
+        ).read()
 
     def _kv_memory(self) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
@@ -70,7 +74,7 @@ class Launched:
     out in advance and in the same order as on a device that works on its own."""
 
     def __init__(
-        self, step: Step, laid_out: Batch, before: "Launched | None", compute: Callable[[Batch, Tensor | None], Drawn]
+        self, step: Step, laid_out: Batch, before: Underway | None, compute: Callable[[Batch, Tensor | None], Drawn]
     ) -> None:
         self.step = step
         self.tokens: Tensor | None = None  # once read
@@ -88,7 +92,6 @@ class Launched:
 
 def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
-    device = _device(options.device)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
     value_bytes = 2 if dtype == "bfloat16" else 4
     kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
@@ -102,25 +105,21 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     )
     block_bytes = kv_bytes * limits.block_size
     free = _free_beside(weight_bytes(shape, value_bytes, options.quantization))
-    blocks = _blocks_that_fit(limits, block_bytes, free) if options.num_blocks is None else options.num_blocks
-    _check_memory(blocks, block_bytes, free)
+    blocks = options.num_blocks
+    if blocks is None:
+        blocks = blocks_that_fit(limits, block_bytes, int(free * KV_SHARE_OF_FREE_MEMORY))
+    check_blocks(blocks, block_bytes, free)
     return EngineConfig(
         scheduler=dataclasses.replace(limits, num_blocks=blocks),
-        device=device,
+        device="cpu",
         dtype=dtype,
         dummy_weights=options.dummy_weights,
         kv_bytes_per_token=kv_bytes,
-        overlap=device != "cpu" if options.overlap is None else options.overlap,
+        overlap=bool(options.overlap),
         operations=operations.for_cpu(False if options.kv_dtype == "fp8" else options.native),
         quantization=options.quantization,
         kv_dtype=kv_dtype,
     )
-
-
-def _device(asked: str) -> str:
-    if asked == "cuda":
-        raise InputError("device cuda: the CUDA backend is not built yet; use --device cpu")
-    return "cpu"
 
 
 def _free_beside(weight_bytes: int) -> int:
@@ -134,7 +133,7 @@ def _free_beside(weight_bytes: int) -> int:
     return available - weight_bytes
 
 
-def _check_memory(blocks: int, block_bytes: int, free: int) -> None:
+def check_blocks(blocks: int, block_bytes: int, free: int) -> None:
     if blocks * block_bytes > free:
         raise InputError(
             f"num_blocks is {blocks}, a KV cache of {blocks * block_bytes >> 20} MiB, but {free >> 20} MiB of memory "
@@ -142,10 +141,9 @@ def _check_memory(blocks: int, block_bytes: int, free: int) -> None:
         )
 
 
-def _blocks_that_fit(limits: SchedulerConfig, block_bytes: int, free: int) -> int:
-    """As many blocks as all rows at full length could use, within the share of free memory; at least one sequence."""
+def blocks_that_fit(limits: SchedulerConfig, block_bytes: int, usable: int) -> int:
+    """As many blocks as all rows at full length could use, within the bytes that may be used; at least one."""
     wanted = limits.rows * limits.blocks_for(limits.max_model_len) + 1
-    usable = int(free * KV_SHARE_OF_FREE_MEMORY)
     fitting = usable // block_bytes
     if fitting < 2:
         raise InputError(
@@ -164,7 +162,7 @@ def _cpu_computes_bfloat16() -> bool:
     return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
-def _stop_ids(folder: Path) -> frozenset[int]:
+def stop_ids_of(folder: Path) -> frozenset[int]:
     for name in ("generation_config.json", "config.json"):
         path = folder / name
         ids = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None

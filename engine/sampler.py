@@ -1,4 +1,7 @@
-"""From requests to what the kernels draw and score by, and back: tokens and their log probabilities."""
+"""From requests to what the kernels draw and score by, and back: tokens and their log probabilities.
+
+Requests are read before a step is launched, results after it is done; in between, everything is tensors on a device.
+"""
 
 import math
 from collections import Counter
@@ -10,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.operations import Operations
 from engine.request import Request, TokenLogprobs
 from engine.scheduler import Chunk
 from kernels import reference
@@ -26,13 +30,17 @@ class Draws:
     requests: list[Request]
     rows: SamplingRows | None
     edits: LogitEdits | None
+    asking: Tensor | None  # [A] which of them want log probabilities; None for none
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk]) -> Self:
         """For chunks that sample, in the order of their tokens."""
         requests = [chunk.request for chunk in chunks]
         places = [chunk.start + chunk.count for chunk in chunks]  # of the new tokens in their sequences
-        return cls(requests, _rows(requests, places), _edits(requests, places))
+        asking = [number for number, request in enumerate(requests) if asks(request)]
+        return cls(
+            requests, _rows(requests, places), _edits(requests, places), torch.tensor(asking) if asking else None
+        )
 
 
 class PromptScores(NamedTuple):
@@ -63,49 +71,95 @@ class Drawn:
     prompt_logprobs: list[tuple[PromptScores, list[TokenLogprobs]]] = field(default_factory=list)
 
 
+class Scored(NamedTuple):
+    """Log probabilities of `tokens [M]`, as `kernels.reference.logprobs` gives them."""
+
+    tokens: Tensor
+    of_tokens: Tensor
+    ids: Tensor
+    likeliest: Tensor
+
+    def leaving(self) -> "Scored":
+        return Scored(*(column.to("cpu", non_blocking=True) for column in self))
+
+    def entries(self) -> list[TokenLogprobs]:
+        columns = (column.tolist() for column in self)
+        return [
+            TokenLogprobs(token, own, list(zip(ids, top, strict=True)))
+            for token, own, ids, top in zip(*columns, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The tensors of what a step draws and scores; `read` waits for them."""
+
+    requests: list[Request]
+    tokens: Tensor
+    scored: Scored | None  # those of the requests that asked, in order
+    prompts: list[tuple[PromptScores, list[Scored]]]
+
+    def read(self) -> Drawn:
+        prompts = [(score, [entry for part in parts for entry in part.entries()]) for score, parts in self.prompts]
+        return Drawn(self.tokens, self._logprobs(), prompts)
+
+    def leaving(self) -> "Drawing":
+        """The same with all that is to be read on its way to the host, which must wait for the stream to read it."""
+        scored = None if self.scored is None else self.scored.leaving()
+        prompts = [(score, [part.leaving() for part in parts]) for score, parts in self.prompts]
+        return Drawing(self.requests, self.tokens, scored, prompts)
+
+    def _logprobs(self) -> dict[Request, TokenLogprobs]:
+        if self.scored is None:
+            return {}
+        asking = [(request, request.params.logprobs) for request in self.requests if asks(request)]
+        return {
+            request: entry._replace(top=entry.top[:count])
+            for (request, count), entry in zip(asking, self.scored.entries(), strict=True)
+        }
+
+
+def asks(request: Request) -> bool:
+    """Whether its tokens are to be scored."""
+    return request.params.logprobs is not None
+
+
 def draw(
-    head: Callable[[Tensor], Tensor], hidden: Tensor, sampled: Tensor, draws: Draws, scores: Sequence[PromptScores]
-) -> Drawn:
-    """Draw the tokens after `hidden[sampled]`, and score what was asked. `hidden [T, N]`; `head` makes logits of it."""
-    logits = head(hidden[sampled])
+    head: Callable[[Tensor], Tensor],
+    last: Tensor,
+    draws: Draws,
+    hidden: Tensor,
+    scores: Sequence[PromptScores],
+    operations: Operations,
+) -> Drawing:
+    """Draw the tokens that follow `last [S, N]`, and score what was asked of `hidden [T, N]`; `head` makes logits."""
+    prompts = [(score, _score(head, hidden, score, operations)) for score in scores]
+    if not draws.requests:
+        return Drawing([], last.new_empty(0, dtype=torch.int64), None, prompts)
+    logits = head(last)
     edited = logits if draws.edits is None else reference.edit_logits(logits, draws.edits)
-    tokens = reference.sample(edited, draws.rows)
-    return Drawn(tokens, _logprobs(logits, tokens, draws.requests), [_score(head, hidden, score) for score in scores])
-
-
-def _logprobs(logits: Tensor, tokens: Tensor, requests: Sequence[Request]) -> dict[Request, TokenLogprobs]:
-    asking = {row: r.params.logprobs for row, r in enumerate(requests) if r.params.logprobs is not None}
-    if not asking:
-        return {}
-    rows = torch.tensor(list(asking))
-    scored = _token_logprobs(logits[rows], tokens[rows], max(asking.values()))
-    return {
-        requests[row]: entry._replace(top=entry.top[:count])
-        for (row, count), entry in zip(asking.items(), scored, strict=True)
-    }
+    tokens = operations.sample(edited, draws.rows)
+    scored = None
+    if draws.asking is not None:
+        most = max(request.params.logprobs or 0 for request in draws.requests)
+        asked = tokens[draws.asking]
+        scored = Scored(asked, *operations.logprobs(logits[draws.asking], asked, most))
+    return Drawing(draws.requests, tokens, scored, prompts)
 
 
 def _score(
-    head: Callable[[Tensor], Tensor], hidden: Tensor, score: PromptScores
-) -> tuple[PromptScores, list[TokenLogprobs]]:
+    head: Callable[[Tensor], Tensor], hidden: Tensor, score: PromptScores, operations: Operations
+) -> list[Scored]:
     """A slice at a time, so that a long prompt's logits never exist all at once."""
-    scored: list[TokenLogprobs] = []
-    for start in range(0, len(score.targets), POSITIONS_AT_ONCE):
-        targets = torch.tensor(score.targets[start : start + POSITIONS_AT_ONCE])
+    targets = torch.tensor(score.targets).to(hidden.device, non_blocking=True)
+    most = score.request.params.prompt_logprobs or 0
+    scored: list[Scored] = []
+    for start in range(0, len(targets), POSITIONS_AT_ONCE):
+        part = targets[start : start + POSITIONS_AT_ONCE]
         first = score.first + start
-        logits = head(hidden[first : first + len(targets)])
-        scored += _token_logprobs(logits, targets, score.request.params.prompt_logprobs or 0)
-    return score, scored
-
-
-def _token_logprobs(logits: Tensor, tokens: Tensor, count: int) -> list[TokenLogprobs]:
-    of_tokens, ids, likeliest = reference.logprobs(logits, tokens, count)
-    return [
-        TokenLogprobs(token, logprob, list(zip(top_ids, top, strict=True)))
-        for token, logprob, top_ids, top in zip(
-            tokens.tolist(), of_tokens.tolist(), ids.tolist(), likeliest.tolist(), strict=True
-        )
-    ]
+        logits = head(hidden[first : first + len(part)])
+        scored.append(Scored(part, *operations.logprobs(logits, part, most)))
+    return scored
 
 
 def _rows(requests: Sequence[Request], places: Sequence[int]) -> SamplingRows | None:

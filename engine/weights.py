@@ -20,6 +20,7 @@ from engine.quantization import QuantizedExperts, make_linear
 Read = Callable[[str, tuple[int, ...]], Tensor]
 
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
+CPU = torch.device("cpu")
 
 
 def load_weights(
@@ -29,16 +30,18 @@ def load_weights(
     dummy: bool,
     native: bool = False,
     quantization: str = "none",
+    device: torch.device = CPU,
 ) -> Weights:
-    """Read a model folder's safetensors; with `dummy`, draw random weights and read nothing.
+    """Read a model folder's safetensors onto a device; with `dummy`, draw random weights and read nothing.
 
     `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
     holds NaN, or one whose shape contradicts config.json.
     """
     if dummy:
-        return _Assembly(shape, _random_reader(dtype), dtype, native, quantization).weights()
+        return _Assembly(shape, _random_reader(dtype, device), dtype, native, quantization, device).weights()
     with ExitStack() as stack:
-        return _Assembly(shape, _file_reader(folder, dtype, stack), dtype, native, quantization).weights()
+        read = _file_reader(folder, dtype, stack, device)
+        return _Assembly(shape, read, dtype, native, quantization, device).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class _Assembly:
     dtype: torch.dtype
     native: bool
     quantization: str
+    device: torch.device
 
     def weights(self) -> Weights:
         shape = self.shape
@@ -105,8 +109,8 @@ class _Assembly:
                 for number in range(experts.count)
             ]
             return QuantizedExperts(router, mlps, experts.per_token, experts.normalized)
-        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype)
-        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype)
+        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype, device=self.device)
+        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype, device=self.device)
         for number in range(experts.count):
             part = f"{name}experts.{number}."
             gate_up[number, :inner] = self.read(f"{part}{gate}.weight", (inner, hidden))
@@ -134,19 +138,20 @@ class _Assembly:
         return self._norm(name, self.shape.hidden) if self.shape.post_norms else None
 
 
-def _random_reader(dtype: torch.dtype) -> Read:
-    generator = torch.Generator().manual_seed(0)
+def _random_reader(dtype: torch.dtype, device: torch.device) -> Read:
+    generator = torch.Generator(device).manual_seed(0)
+    like = torch.empty((), dtype=dtype, device=device)
 
     def read(name: str, wanted: tuple[int, ...]) -> Tensor:
         if len(wanted) == 1:
-            return torch.ones(wanted, dtype=dtype) if name.endswith("norm.weight") else torch.zeros(wanted, dtype=dtype)
-        return torch.empty(wanted, dtype=dtype).normal_(0.0, DUMMY_SCALE, generator=generator)
+            return like.new_ones(wanted) if name.endswith("norm.weight") else like.new_zeros(wanted)
+        return like.new_empty(wanted).normal_(0.0, DUMMY_SCALE, generator=generator)
 
     return read
 
 
-def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack) -> Read:
-    files = [stack.enter_context(_opened(path)) for path in _weight_files(folder)]
+def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack, device: torch.device) -> Read:
+    files = [stack.enter_context(_opened(path, device)) for path in _weight_files(folder)]
     found = {_text_name(name): (file, name) for file in files for name in list(file.keys())}
 
     def read(name: str, wanted: tuple[int, ...]) -> Tensor:
@@ -191,8 +196,8 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _opened(path: Path) -> safe_open:
+def _opened(path: Path, device: torch.device) -> safe_open:
     try:
-        return safe_open(path, framework="pt")
+        return safe_open(path, framework="pt", device=str(device))
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from None

@@ -1,17 +1,13 @@
-"""The GPU as NVML sees it, read and never set: what it is, who else uses it, and its state over a level."""
+"""The GPU of a calibration: what it is, and its state over a level."""
 
 import itertools
-import os
 import statistics
-import threading
-from collections.abc import Collection
-from typing import Any, NamedTuple, Self
 
 import pynvml
 
 from engine.calibrate.record_parts import Gpu, GpuSamples
+from engine.nvml import GpuMonitor, GpuSample
 
-EVERY_S = 1.0
 THROTTLES = (
     pynvml.nvmlClocksEventReasonHwSlowdown
     | pynvml.nvmlClocksEventReasonHwThermalSlowdown
@@ -21,62 +17,31 @@ THROTTLES = (
 )
 
 
-class _Sample(NamedTuple):
-    """One second's readings; None where this GPU or driver does not have one."""
-
-    clock_mhz: float | None
-    temperature_c: float | None
-    power_mw: float | None
-    throttles: int | None
-    energy_mj: float | None
-
-
-class GpuWatch:
-    """The first GPU. A context manager; inside it, samples are taken once a second on a thread of its own."""
-
-    def __init__(self) -> None:
-        pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        self._samples: list[_Sample] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        pynvml.nvmlShutdown()
+class GpuWatch(GpuMonitor):
+    """The first GPU over the levels of a calibration."""
 
     def facts(self) -> Gpu:
-        memory = self._read("nvmlDeviceGetMemoryInfo")
-        power_mw = self._read("nvmlDeviceGetPowerManagementLimit")
-        ecc = self._read("nvmlDeviceGetEccMode")
-        mig = self._read("nvmlDeviceGetMigMode")
+        memory = self.read("nvmlDeviceGetMemoryInfo")
+        power_mw = self.read("nvmlDeviceGetPowerManagementLimit")
+        ecc = self.read("nvmlDeviceGetEccMode")
+        mig = self.read("nvmlDeviceGetMigMode")
         return Gpu(
-            name=self._read("nvmlDeviceGetName") or "unknown",
+            name=self.read("nvmlDeviceGetName") or "unknown",
             memory_gib=round(memory.total / 2**30, 1) if memory else None,
             driver=pynvml.nvmlSystemGetDriverVersion(),
             power_limit_w=power_mw / 1000 if power_mw else None,
-            sm_clock_max_mhz=self._read("nvmlDeviceGetMaxClockInfo", pynvml.NVML_CLOCK_SM),
+            sm_clock_max_mhz=self.read("nvmlDeviceGetMaxClockInfo", pynvml.NVML_CLOCK_SM),
             ecc=bool(ecc[0]) if ecc else None,
             mig=bool(mig[0]) if mig else None,
         )
 
-    def strangers(self, ours: Collection[int]) -> int:
-        """Processes on the GPU that are not ours."""
-        processes = self._read("nvmlDeviceGetComputeRunningProcesses") or []
-        return sum(process.pid not in ours and process.pid != os.getpid() for process in processes)
-
     def mark(self) -> int:
         """A place in the samples, to ask `since` it later."""
-        return len(self._samples)
+        return len(self.samples)
 
     def since(self, mark: int) -> GpuSamples:
-        taken = self._samples[mark:]
-        clocks = [s.clock_mhz for s in taken if s.clock_mhz is not None]
+        taken = self.samples[mark:]
+        clocks = [s.sm_clock_mhz for s in taken if s.sm_clock_mhz is not None]
         powers = [s.power_mw for s in taken if s.power_mw is not None]
         throttles = [bool(s.throttles & THROTTLES) for s in taken if s.throttles is not None]
         return GpuSamples(
@@ -88,26 +53,8 @@ class GpuWatch:
             energy_j=_energy_j(taken),
         )
 
-    def _watch(self) -> None:
-        while not self._ended.wait(EVERY_S):
-            self._samples.append(
-                _Sample(
-                    self._read("nvmlDeviceGetClockInfo", pynvml.NVML_CLOCK_SM),
-                    self._read("nvmlDeviceGetTemperature", pynvml.NVML_TEMPERATURE_GPU),
-                    self._read("nvmlDeviceGetPowerUsage"),
-                    self._read("nvmlDeviceGetCurrentClocksEventReasons"),
-                    self._read("nvmlDeviceGetTotalEnergyConsumption"),
-                )
-            )
 
-    def _read(self, function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(pynvml, function)(self._handle, *arguments)
-        except pynvml.NVMLError:
-            return None
-
-
-def _energy_j(samples: list[_Sample]) -> float | None:
+def _energy_j(samples: list[GpuSample]) -> float | None:
     """The counter's difference in joules; None when it went backwards (a reset) or is not there."""
     counter = [sample.energy_mj for sample in samples if sample.energy_mj is not None]
     if len(counter) < 2 or any(later < earlier for earlier, later in itertools.pairwise(counter)):

@@ -99,13 +99,17 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 def save_checkpoint(name: str, folder: Path, seed: int = 1) -> Path:
+    return save_model(CHECKPOINTS[name], folder, seed)
+
+
+def save_model(config: transformers.PretrainedConfig, folder: Path, seed: int = 1) -> Path:
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(CHECKPOINTS[name], dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if "norm" in parameter_name or parameter_name.endswith("bias"):
                 parameter.uniform_(0.5, 1.5)  # so that a forgotten norm or bias shows
-            if name.startswith("gemma") and "embed_tokens" in parameter_name:
+            if config.model_type.startswith("gemma") and "embed_tokens" in parameter_name:
                 parameter.mul_(0.1)  # else a tied and scaled embedding would only repeat the last token
     model.save_pretrained(folder)
     return folder

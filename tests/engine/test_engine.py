@@ -15,6 +15,7 @@ import pytest
 from engine.config import EngineOptions
 from engine.engine import Engine, Output
 from engine.errors import InputError
+from engine.model import Decoder
 from engine.request import SamplingParams, State
 from tests.engine.conftest import save_checkpoint
 
@@ -146,7 +147,7 @@ def test_a_failing_step_ends_its_requests_and_nothing_else(
         raise MemoryError("no room for the logits")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.runner._decoder, "logits", fail)
+        patch.setattr(Decoder, "logits", fail)
         assert list(engine.stream(PROMPTS[0], GREEDY)) == [Output(None, None, None, "error")]
         with pytest.raises(MemoryError, match="no room"):
             engine.generate(PROMPTS[:3], GREEDY)

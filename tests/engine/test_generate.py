@@ -189,9 +189,12 @@ def test_missing_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_is_refused_without_one(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cuda_is_refused_without_one(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET")  # which would run the GPU's code without one
     assert run(model, [GOOD], tmp_path, "--device", "cuda") == 2
-    assert "use --device cpu" in capsys.readouterr().err
+    assert "torch finds no CUDA GPU on this machine; use --device cpu" in capsys.readouterr().err
 
 
 def test_the_plan_of_the_engine_imports_no_torch() -> None:

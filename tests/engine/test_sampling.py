@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.config import EngineOptions
 from engine.engine import Engine
 from engine.errors import InputError
+from engine.model import Decoder
 from engine.request import Request, SamplingParams
 from engine.tokenizer import TextStream, Tokenizer
 from tests.engine.conftest import save_checkpoint
@@ -173,13 +174,13 @@ def test_a_scored_prompt_is_computed_though_it_is_cached_and_never_scored_all_at
     prompt = [(7 * n) % 300 for n in range(400)]
     engine.generate([prompt], SamplingParams(max_tokens=1))
     rows: list[int] = []
-    head = engine.runner._decoder.logits
+    head = Decoder.logits
 
-    def counting(hidden: Tensor) -> Tensor:
+    def counting(decoder: Decoder, hidden: Tensor) -> Tensor:
         rows.append(len(hidden))
-        return head(hidden)
+        return head(decoder, hidden)
 
-    monkeypatch.setattr(engine.runner._decoder, "logits", counting)
+    monkeypatch.setattr(Decoder, "logits", counting)
     request = engine.generate([prompt], SamplingParams(max_tokens=1, prompt_logprobs=0))[0]
     assert request.cached_tokens == 0
     assert len(request.prompt_logprobs) == 399

@@ -9,7 +9,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from engine.calibrate import gpu
+from engine import nvml
 from engine.calibrate.gpu import GpuWatch
 from engine.calibrate.record_parts import GpuSamples
 
@@ -48,7 +48,7 @@ class Card:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
-    monkeypatch.setattr(gpu, "EVERY_S", 0.0)
+    monkeypatch.setattr(nvml, "EVERY_S", 0.0)
     return Card(monkeypatch)
 
 
