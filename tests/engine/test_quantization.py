@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -138,7 +139,7 @@ def test_memory_is_counted_in_8_bits() -> None:
         ({"kv_dtype": "fp8", "native": True}, "native operations read no fp8 KV cache"),
     ],
 )
-def test_what_is_not_there_is_refused(options: dict[str, object], words: str) -> None:
+def test_what_is_not_there_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(EngineOptions(), **options)
 
