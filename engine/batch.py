@@ -74,7 +74,7 @@ class Batch:
 
     def attend(self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None) -> Tensor:
         """As `engine.operations.Inputs` asks for it."""
-        out = torch.empty(queries.shape, dtype=queries.dtype)
+        out = torch.empty_like(queries)
         self.decodes.attend(queries, cache, window, scale, cap, out)
         reference.prefill_attention(queries, cache, self.chunks[window], scale, out, cap)
         return out

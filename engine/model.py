@@ -103,7 +103,7 @@ class Decoder:
     def _attention(
         self, x: Tensor, layer: Layer, cache: Tensor, batch: Inputs, angles: tuple[Tensor, Tensor]
     ) -> Tensor:
-        qkv = layer.qkv(x).view(len(x), -1, self.shape.head_dim)
+        qkv = layer.qkv(x).view(x.shape[0], -1, self.shape.head_dim)
         queries = self._operations.rope_and_write_kv(qkv, *angles, cache, batch.slots, layer.qk_norm)
         scale, cap = self.shape.attention_scale, self.shape.attention_softcap
         return layer.output(batch.attend(queries, cache, layer.window, scale, cap).flatten(1))

@@ -38,8 +38,8 @@ def pack(weight: Tensor, scales: Tensor) -> PackedIntegers:
 
 def linear(x: Tensor, weight: PackedIntegers, bias: Tensor | None) -> Tensor:
     """`x [T, inputs]` bfloat16 to `[T, outputs]` bfloat16, from exact sums of two 8-bit digits; `bias` float32."""
-    x = x.contiguous()
-    out = x.new_empty(len(x), weight.outputs)
+    x, rows = x.contiguous(), x.shape[0]
+    out = x.new_empty(rows, weight.outputs)
     parts = weight.packed.data_ptr(), weight.scales.data_ptr(), None if bias is None else bias.data_ptr()
-    library().scaled_linear_int8(x.data_ptr(), len(x), weight.inputs, *parts, weight.outputs, out.data_ptr())
+    library().scaled_linear_int8(x.data_ptr(), rows, weight.inputs, *parts, weight.outputs, out.data_ptr())
     return out

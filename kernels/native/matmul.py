@@ -35,9 +35,9 @@ def pack(weight: Tensor) -> PackedWeight:
 
 def linear(x: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
     """`x [T, inputs]` bfloat16 to `[T, outputs]` bfloat16, summed in float32; `bias [outputs]` float32."""
-    x = x.contiguous()
-    out = x.new_empty(len(x), weight.outputs)
+    x, rows = x.contiguous(), x.shape[0]
+    out = x.new_empty(rows, weight.outputs)
     addends = None if bias is None else bias.data_ptr()
-    sizes = len(x), weight.inputs
+    sizes = rows, weight.inputs
     library().linear_bfloat16(x.data_ptr(), *sizes, weight.packed.data_ptr(), addends, weight.outputs, out.data_ptr())
     return out
