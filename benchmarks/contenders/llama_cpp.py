@@ -44,7 +44,7 @@ class Llama:
         params.n_ctx = sequences * (turn.input_tokens + turn.output_tokens)
         params.n_seq_max = sequences
         params.n_batch = sequences * turn.input_tokens
-        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED  # a batch decodes a third faster so
+        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED  # on a CPU a batch decodes faster so
         params.n_threads = params.n_threads_batch = turn.threads
         self.context = llama_cpp.llama_init_from_model(self.model, params)
         self.batch = Batch(params.n_batch)
