@@ -57,8 +57,10 @@ test: lint model
 	@echo "==> pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# BENCH_ARGS names more peers, rounds and the file for the result: docs/benchmarks.md
 bench: .venv/dev.done model
-	@$(BIN)/python -m benchmarks.cpu --model $(MODEL)
+	@$(BIN)/python -m benchmarks.scheduler
+	@$(BIN)/python -m benchmarks.cpu --model $(MODEL) --gguf $(GGUF) $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv
