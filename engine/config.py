@@ -216,8 +216,11 @@ class EngineOptions:
     dummy_weights: bool = False
     overlap: bool | None = None
     native: bool | None = None  # the CPU operations compiled from C++, rather than PyTorch's
+    tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
+        if self.tensor_parallel < 1:
+            raise InputError(f"tensor_parallel is {self.tensor_parallel}; it must be at least 1")
         if self.dtype not in (None, "float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
         if self.native and self.device == "cuda":
@@ -237,3 +240,4 @@ class EngineConfig:
     kv_bytes_per_token: int
     overlap: bool  # launch a step before the tokens of the one before it are read
     operations: str  # what computes all but matrix products: native (compiled for this CPU) or reference (PyTorch)
+    tensor_parallel: int  # processes that share each layer

@@ -56,7 +56,7 @@ class Engine:
     """
 
     def __init__(self, model: Path, options: EngineOptions | None = None) -> None:
-        self.runner = Runner(model, options or EngineOptions())
+        self.runner = Runner.of(model, options or EngineOptions())
         self.config = self.runner.config
         self.scheduler = Scheduler(self.config.scheduler)
         self._ids = itertools.count()
@@ -174,6 +174,10 @@ class Engine:
         """Step until idle."""
         while (result := self.step()) is not None:
             yield result
+
+    def close(self) -> None:
+        """End the processes of a tensor-parallel engine. They also end with this one; without them, nothing happens."""
+        self.runner.close()
 
     def reset_prefix_cache(self) -> None:
         with self._lock:

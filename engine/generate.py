@@ -5,6 +5,7 @@ an output line is `{"index", "token_ids", "text", "finish_reason", "prompt_token
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,7 +19,7 @@ import torch
 
 from engine.config import EngineOptions
 from engine.engine import Engine
-from engine.errors import InputError
+from engine.errors import InputError, RankFailed
 from engine.request import Request, SamplingParams
 from engine.stats import StepRecord
 from engine.tokenizer import Tokenizer
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RankFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -44,11 +48,11 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it")
-    engine = Engine(args.model, _options(args))
-    requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
-    started = time.monotonic()
-    steps = [result.record for result in engine.run()]
-    seconds = time.monotonic() - started
+    with contextlib.closing(Engine(args.model, _options(args))) as engine:
+        requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
+        started = time.monotonic()
+        steps = [result.record for result in engine.run()]
+        seconds = time.monotonic() - started
     _write(args.out, "".join(_output_line(i, r, engine.tokenizer) for i, r in enumerate(requests)))
     if args.stats:
         _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds), indent=2) + "\n")
@@ -89,13 +93,18 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="CPU operations compiled from C++; default: where there is a compiler, else PyTorch's",
     )
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+    parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="processes that share each layer")
 
 
 def _options(args: argparse.Namespace) -> EngineOptions:
+    ranks, cores = max(1, args.tensor_parallel), os.cpu_count() or 1
     if args.threads is not None:
-        if not 1 <= args.threads <= (os.cpu_count() or 1):
-            raise InputError(f"--threads is {args.threads}; this machine has {os.cpu_count()} cores")
+        if not 1 <= args.threads * ranks <= cores:
+            each = "" if ranks == 1 else f", and each of {ranks} processes uses so many"
+            raise InputError(f"--threads is {args.threads}{each}; this machine has {cores} cores")
         torch.set_num_threads(args.threads)
+    elif ranks > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     return EngineOptions(
         dtype=args.dtype,
         device=args.device,
@@ -107,6 +116,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         dummy_weights=args.dummy_weights,
         overlap=args.overlap,
         native=args.native,
+        tensor_parallel=args.tensor_parallel,
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import psutil
 import torch
@@ -16,8 +17,10 @@ from engine.errors import InputError
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
+from engine.parallel import Group, lead
 from engine.sampler import Drawn
 from engine.scheduler import Step
+from engine.shard import check_divides
 from engine.weights import load_weights
 from kernels import reference
 
@@ -28,23 +31,36 @@ KV_SHARE_OF_FREE_MEMORY = 0.4  # the rest stays for the batch, and for what else
 class Runner:
     """Computes steps on the CPU. Everything chosen stands in `config`."""
 
-    def __init__(self, model: Path, options: EngineOptions) -> None:
-        self.folder = folder = converted(model)
+    def __init__(self, folder: Path, config: EngineConfig, group: Group) -> None:
+        """The rank of a model that `group` says it is. `Runner.of` makes that of an engine."""
+        self.folder = folder
         self.shape = ModelShape.from_folder(folder)
-        self.config = resolve(self.shape, options)
+        self.config = config
         self.stop_ids = _stop_ids(folder)
+        self._group = group
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
         native = self.config.operations == "native"
-        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native)
-        self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
+        weights = load_weights(folder, self.shape, self._dtype, config.dummy_weights, native, group.shard)
+        self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations], group)
         self._caches = self._kv_memory()
+        group.meet()
+
+    @classmethod
+    def of(cls, model: Path, options: EngineOptions) -> Self:
+        folder = converted(model)
+        config = resolve(ModelShape.from_folder(folder), options)
+        return cls(folder, config, lead(folder, config))
+
+    def close(self) -> None:
+        """End the other ranks' processes, if there are any."""
+        self._group.close()
 
     def launch(self, step: Step, before: "Launched | None" = None) -> "Launched":
         """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
         unread = None if before is None else before.step
         native = self.config.operations == "native"
         laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype, unread, native=native)
-        return Launched(step, laid_out, before, self._compute)
+        return Launched(step, laid_out, before, self._group.computing(step, self._compute))
 
     @torch.inference_mode()
     def _compute(self, laid_out: Batch, before: Tensor | None) -> Drawn:
@@ -53,12 +69,15 @@ class Runner:
             laid_out.tokens[laid_out.unknown] = before[laid_out.unknown_from]
         reference.clear_blocks(self._caches, laid_out.fresh)
         hidden = self._decoder(laid_out, self._caches)
-        return sampler.draw(self._decoder.logits, hidden, laid_out.sampled, laid_out.draws, laid_out.scores)
+        drawn = sampler.draw(self._decoder.logits, hidden, laid_out.sampled, laid_out.draws, laid_out.scores)
+        self._group.share(drawn.tokens)
+        return drawn
 
     def _kv_memory(self) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
         limits, shape = self.config.scheduler, self.shape
-        sizes = (shape.layers, 2, shape.kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
+        kv_heads = self._group.shard.kv_heads(shape)
+        sizes = (shape.layers, 2, kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
         caches = torch.empty(sizes, dtype=self._dtype).transpose(2, 3)
         reference.clear_blocks(caches, torch.tensor([PADDING_BLOCK]))
         return caches
@@ -88,9 +107,11 @@ class Launched:
 def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
     device = _device(options.device)
+    ranks = options.tensor_parallel
+    check_divides(shape, ranks)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
     value_bytes = 2 if dtype == "bfloat16" else 4
-    kv_bytes = shape.kv_values_per_token * value_bytes
+    kv_bytes = shape.kv_values_per_token * max(1, ranks // shape.kv_heads) * value_bytes
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
@@ -99,7 +120,8 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     block_bytes = kv_bytes * limits.block_size
-    free = _free_beside(shape.weight_values * value_bytes)
+    embeddings = (ranks - 1) * shape.vocab * shape.hidden  # beyond the one that counts as a weight
+    free = _free_beside((shape.weight_values + embeddings) * value_bytes)
     blocks = _blocks_that_fit(limits, block_bytes, free) if options.num_blocks is None else options.num_blocks
     _check_memory(blocks, block_bytes, free)
     return EngineConfig(
@@ -110,6 +132,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         kv_bytes_per_token=kv_bytes,
         overlap=device != "cpu" if options.overlap is None else options.overlap,
         operations=operations.for_cpu(options.native),
+        tensor_parallel=ranks,
     )
 
 
