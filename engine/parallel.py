@@ -37,6 +37,7 @@ from engine.shard import WHOLE, Shard
 STALLED = timedelta(minutes=5)  # a rank that is alive and says nothing for so long is taken for lost
 GRACE_S = 5.0
 GONE_WITHIN_S = 1.0
+FORSAKEN = 3  # what a rank exits with that has lost another one
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +60,7 @@ class Group:
     def sum(self, x: Tensor) -> Tensor:
         """Of the ranks' summands, in place."""
         if self._tensors is not None and x.numel():
-            self._tensors.allreduce([x]).wait()
+            _wait(self._tensors.allreduce([x]))
         return x
 
     def gather(self, x: Tensor, total: int) -> Tensor:
@@ -69,13 +70,13 @@ class Group:
         width = -(-total // self.shard.ranks)
         mine = F.pad(x, (0, width - x.shape[-1]))
         parts = [torch.empty_like(mine) for _ in range(self.shard.ranks)]
-        self._tensors.allgather([parts], [mine]).wait()
+        _wait(self._tensors.allgather([parts], [mine]))
         return torch.cat(parts, dim=-1)[:, :total]
 
     def share(self, tokens: Tensor) -> None:
         """Overwrite what this rank drew with what rank 0 drew: it alone knows how."""
         if self._tensors is not None and len(tokens):
-            self._tensors.broadcast(tokens, 0).wait()
+            _wait(self._tensors.broadcast(tokens, 0))
 
     def close(self) -> None:
         """End the other ranks."""
@@ -90,7 +91,7 @@ class Group:
         self._tensors = dist.ProcessGroup(files, rank, ranks)
         gloo = dist.ProcessGroupGloo(files, rank, ranks, options)
         self._tensors._register_backend(torch.device("cpu"), dist.ProcessGroup.BackendType.GLOO, gloo)
-        self._tensors.barrier().wait()  # until then, some still look for others in the store
+        _wait(self._tensors.barrier())  # until then, some still look for others in the store
 
 
 ALONE = Group()
@@ -174,11 +175,19 @@ class Lead(Group):
 
     def _failed(self, rank: int, said: dict[str, str]) -> RankFailed:
         process = self._processes[rank - 1]
-        process.wait(GRACE_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GONE_WITHIN_S)
         why = said.get("failed", f"its process ended with code {process.returncode}")
         self._over = f"rank {rank} of {self.shard.ranks} broke down: {why}; start a new engine"
         self.close()
         return RankFailed(self._over)
+
+
+def _wait(work: dist.Work) -> None:
+    try:
+        work.wait()
+    except RuntimeError as error:
+        raise RankFailed(f"a rank can't be reached any more ({error})") from None
 
 
 def lead(folder: Path, config: EngineConfig) -> Group:
@@ -207,11 +216,11 @@ def _write(process: subprocess.Popen[str], line: str) -> None:
 
 
 def _first_gone(processes: list[subprocess.Popen[str]]) -> int | None:
-    """Which process has ended, or ends in a moment: its connections are gone before it is."""
+    """Which process has ended of itself, or does in a moment: its connections are gone before it is."""
     deadline = time.monotonic() + GONE_WITHIN_S
     while time.monotonic() < deadline:
         for number, process in enumerate(processes):
-            if process.poll() is not None:
+            if process.poll() not in (None, FORSAKEN):
                 return number
         time.sleep(0.02)
     return None

@@ -15,14 +15,14 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import torch
 
 from engine.config import EngineConfig, SchedulerConfig
-from engine.errors import InputError
+from engine.errors import InputError, RankFailed
 from engine.mirror import Mirror
-from engine.parallel import Group
+from engine.parallel import FORSAKEN, Group
 from engine.runner import Runner
 from engine.shard import Shard
 
@@ -72,7 +72,7 @@ def _listen(lines: "queue.SimpleQueue[str]") -> None:
     os._exit(0)  # the engine is gone, or done with us
 
 
-def main() -> int:
+def main() -> NoReturn:
     """What else prints goes to standard error."""
     outbox = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -82,10 +82,12 @@ def main() -> int:
         follow(lines, outbox)
     except InputError as error:
         say(outbox, refused=str(error))
+    except RankFailed:
+        os._exit(FORSAKEN)
     except Exception as error:
         say(outbox, failed=f"{type(error).__name__}: {error}")
-    return 1
+    os._exit(1)  # at once: the other ranks wait for this one until its connections close
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
