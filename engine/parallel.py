@@ -34,6 +34,7 @@ from engine.mirror import Note, Teller
 from engine.scheduler import Step
 from engine.shard import WHOLE, Shard
 
+LOOK_UP_EVERY = timedelta(seconds=1)  # from waiting for tensors, to see whether somebody is left to send them
 STALLED = timedelta(minutes=5)  # a rank that is alive and says nothing for so long is taken for lost
 GRACE_S = 5.0
 GONE_WITHIN_S = 1.0
@@ -60,7 +61,7 @@ class Group:
     def sum(self, x: Tensor) -> Tensor:
         """Of the ranks' summands, in place."""
         if self._tensors is not None and x.numel():
-            _wait(self._tensors.allreduce([x]))
+            self._wait(self._tensors.allreduce([x]))
         return x
 
     def gather(self, x: Tensor, total: int) -> Tensor:
@@ -70,16 +71,31 @@ class Group:
         width = -(-total // self.shard.ranks)
         mine = F.pad(x, (0, width - x.shape[-1]))
         parts = [torch.empty_like(mine) for _ in range(self.shard.ranks)]
-        _wait(self._tensors.allgather([parts], [mine]))
+        self._wait(self._tensors.allgather([parts], [mine]))
         return torch.cat(parts, dim=-1)[:, :total]
 
     def share(self, tokens: Tensor) -> None:
         """Overwrite what this rank drew with what rank 0 drew: it alone knows how."""
         if self._tensors is not None and len(tokens):
-            _wait(self._tensors.broadcast(tokens, 0))
+            self._wait(self._tensors.broadcast(tokens, 0))
 
     def close(self) -> None:
         """End the other ranks."""
+
+    def ended(self) -> bool:
+        """Whether another rank is known to have ended."""
+        return False
+
+    def _wait(self, work: dist.Work) -> None:
+        try:
+            while not work.is_completed():
+                with contextlib.suppress(RuntimeError):  # too early; what else is wrong is said below
+                    work.wait(LOOK_UP_EVERY)
+                if not work.is_completed() and self.ended():
+                    raise RankFailed("a rank has ended")
+            work.wait()
+        except RuntimeError as error:
+            raise RankFailed(f"a rank can't be reached any more ({error})") from None
 
     def connect(self, store: Path) -> None:
         """The one place that chooses how tensors travel: gloo on the loopback interface, for CPUs."""
@@ -91,7 +107,7 @@ class Group:
         self._tensors = dist.ProcessGroup(files, rank, ranks)
         gloo = dist.ProcessGroupGloo(files, rank, ranks, options)
         self._tensors._register_backend(torch.device("cpu"), dist.ProcessGroup.BackendType.GLOO, gloo)
-        _wait(self._tensors.barrier())  # until then, some still look for others in the store
+        self._wait(self._tensors.barrier())  # until then, some still look for others in the store
 
 
 ALONE = Group()
@@ -152,6 +168,9 @@ class Lead(Group):
         self._end()
         self._place.cleanup()
 
+    def ended(self) -> bool:
+        return any(process.poll() is not None for process in self._processes)
+
     def _tell(self, line: str) -> None:
         for process in self._processes:
             _write(process, line)
@@ -181,13 +200,6 @@ class Lead(Group):
         self._over = f"rank {rank} of {self.shard.ranks} broke down: {why}; start a new engine"
         self.close()
         return RankFailed(self._over)
-
-
-def _wait(work: dist.Work) -> None:
-    try:
-        work.wait()
-    except RuntimeError as error:
-        raise RankFailed(f"a rank can't be reached any more ({error})") from None
 
 
 def lead(folder: Path, config: EngineConfig) -> Group:
