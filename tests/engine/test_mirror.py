@@ -20,11 +20,11 @@ class Pair:
         self.teller = Teller()
         self.mirror = Mirror()
 
-    def compute(self, note: Note, step: Step, chance: random.Random) -> None:
-        """As the runner does when a launched step is read: tell, compare, draw, commit."""
+    def compute(self, note: Note, step: Step, held: list[list[int]], chance: random.Random) -> None:
+        """As the runner does when a launched step is read: tell, compare (with the blocks at its launch), draw, commit."""
         told = self.mirror.step(self.teller.line(note))
         assert len(told.decodes) == len(step.decodes)
-        for theirs, ours, blocks, planned in zip(told.chunks, note.chunks, note.blocks, note.planned, strict=True):
+        for theirs, ours, blocks, planned in zip(told.chunks, step.chunks, held, note.planned, strict=True):
             assert theirs.request is not ours.request
             assert (theirs.start, theirs.count, theirs.samples) == (ours.start, ours.count, ours.samples)
             end = ours.start + ours.count
@@ -37,13 +37,17 @@ class Pair:
         self.scheduler.commit(step, tokens)
 
 
+def held_by(step: Step) -> list[list[int]]:
+    return [list(chunk.request.blocks) for chunk in step.chunks]
+
+
 @settings(max_examples=300, deadline=None)
 @given(seed=st.integers(0, 2**32), ahead=st.integers(0, 1), blocks=st.integers(9, 24), cache=st.booleans())
 def test_random_traces(seed: int, ahead: int, blocks: int, cache: bool) -> None:
     """Preempted, cancelled in flight, found in the prefix cache, launched one step ahead."""
     chance = random.Random(seed)
     pair = Pair(SchedulerConfig(4, 12, 4, blocks, 64, cache))
-    launched: list[tuple[Note, Step]] = []
+    launched: list[tuple[Note, Step, list[list[int]]]] = []
     requests: list[Request] = []
     for number in range(60):
         if chance.random() < 0.3:
@@ -55,16 +59,16 @@ def test_random_traces(seed: int, ahead: int, blocks: int, cache: bool) -> None:
             pair.scheduler.cancel(chance.choice(requests))
         step = pair.scheduler.plan()
         if not step.empty:
-            launched.append((Note.of(step), step))
+            launched.append((Note.of(step), step, held_by(step)))
         while len(launched) > ahead:
             pair.compute(*launched.pop(0), chance)
-    for note, step in launched:
-        pair.compute(note, step, chance)
+    for entry in launched:
+        pair.compute(*entry, chance)
     for request in requests:
         pair.scheduler.cancel(request)
     pair.scheduler.submit(Request(1000, [1], SamplingParams(max_tokens=1)))
     last = pair.scheduler.plan()
-    pair.compute(Note.of(last), last, chance)
+    pair.compute(Note.of(last), last, held_by(last), chance)
     assert len(pair.mirror._requests) == 1, "requests that have ended are kept"
 
 
