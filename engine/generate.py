@@ -49,11 +49,12 @@ def generate(args: argparse.Namespace) -> None:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it")
     with contextlib.closing(Engine(args.model, _options(args))) as engine:
+        tokenizer = engine.tokenizer  # may be refused, and so comes first
         requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
         started = time.monotonic()
         steps = [result.record for result in engine.run()]
         seconds = time.monotonic() - started
-    _write(args.out, "".join(_output_line(i, r, engine.tokenizer) for i, r in enumerate(requests)))
+    _write(args.out, "".join(_output_line(i, r, tokenizer) for i, r in enumerate(requests)))
     if args.stats:
         _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds), indent=2) + "\n")
 

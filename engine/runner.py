@@ -1,7 +1,6 @@
 """A model on a device: resolves what was left open, holds weights and KV memory, computes planned steps."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from engine import batch, operations, sampler
 from engine.batch import Batch
-from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
+from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig, json_object
 from engine.errors import InputError
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
@@ -184,9 +183,11 @@ def _cpu_computes_bfloat16() -> bool:
 
 
 def _stop_ids(folder: Path) -> frozenset[int]:
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        ids = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
-        if ids is not None:
-            return frozenset(ids if isinstance(ids, list) else [ids])
+    for path in (folder / "generation_config.json", folder / "config.json"):
+        given = json_object(path).get("eos_token_id") if path.is_file() else None
+        ids = given if isinstance(given, list) else [given]
+        if any(type(token) is not int for token in ids if token is not None):
+            raise InputError(f"eos_token_id in {path} is {given!r}; it must be a token id, or a list of them")
+        if given is not None:
+            return frozenset(ids)
     return frozenset()

@@ -17,6 +17,7 @@ from engine.linear import Linear, linear
 from engine.model import Layer, MixtureOfExperts, Mlp, Weights
 from engine.shard import WHOLE, Axis, Shard
 
+STORED_AS = ("F64", "F32", "F16", "BF16")  # others have scales beside them
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
 
 
@@ -162,6 +163,11 @@ def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack) -> Read:
         size, wanted = tuple(stored.get_shape()), tuple(axis.size for axis in axes)
         if size != wanted:
             raise InputError(f"{folder}: tensor {name} is {size}, but config.json makes it {wanted}")
+        if stored.get_dtype() not in STORED_AS:
+            raise InputError(
+                f"{folder}: tensor {name} is stored as {stored.get_dtype()}, which is not supported; supported are "
+                f"{', '.join(STORED_AS)}"
+            )
         tensor = _wanted(stored, axes)
         if not tensor.sum(dtype=torch.float32).isfinite():
             raise InputError(f"{folder}: tensor {name} holds NaN or infinite values; get the file again")

@@ -21,7 +21,7 @@ class Pair:
         self.mirror = Mirror()
 
     def compute(self, note: Note, step: Step, held: list[list[int]], chance: random.Random) -> None:
-        """As the runner does when a launched step is read: tell, compare (with the blocks at its launch), draw, commit."""
+        """As when a launched step is read: tell, compare (the blocks with those at its launch), draw, commit."""
         told = self.mirror.step(self.teller.line(note))
         assert len(told.decodes) == len(step.decodes)
         for theirs, ours, blocks, planned in zip(told.chunks, step.chunks, held, note.planned, strict=True):
