@@ -9,7 +9,6 @@ from torch import Tensor
 from engine import batch
 from engine.config import ModelShape, SchedulerConfig
 from engine.model import Decoder
-from engine.parallel import Group
 from engine.request import Request, SamplingParams
 from engine.scheduler import Scheduler
 from engine.weights import load_weights
@@ -30,7 +29,7 @@ def last_logits(folder: Path, prompts: list[list[int]], dtype: torch.dtype) -> T
         dtype
     )
     with torch.inference_mode():
-        decoder = Decoder(shape, load_weights(folder, shape, dtype, dummy=False), Group())
+        decoder = Decoder(shape, load_weights(folder, shape, dtype, dummy=False))
         return decoder.logits(decoder(laid_out, caches)[laid_out.sampled])
 
 

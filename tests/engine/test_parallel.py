@@ -22,6 +22,8 @@ from engine.config import EngineOptions, ModelShape
 from engine.engine import Engine
 from engine.errors import InputError, RankFailed
 from engine.generate import main
+from engine.linear import Dense
+from engine.model import Weights
 from engine.parallel import Lead
 from engine.request import Request, SamplingParams
 from engine.shard import Shard, check_divides
@@ -139,16 +141,24 @@ def test_a_rank_reads_its_part_of_the_files_only(name: str, tmp_path: Path) -> N
             tensor[: len(tensor) // 2] = float("nan")
     save_file(tensors, file)
     with pytest.raises(InputError, match="holds NaN"):
-        load_weights(folder, shape, torch.float32, False, Shard(0, 2))
+        load_weights(folder, shape, torch.float32, dummy=False, shard=Shard(0, 2))
     if shape.packed:  # up lies behind gate, and half of it is to be read
         with pytest.raises(InputError, match=r"gate_up_proj\.weight holds NaN"):
-            load_weights(folder, shape, torch.float32, False, Shard(1, 2))
+            load_weights(folder, shape, torch.float32, dummy=False, shard=Shard(1, 2))
         return
-    part = load_weights(folder, shape, torch.float32, False, Shard(1, 2))
-    output = whole.layers[0].output.weight
-    assert torch.equal(part.layers[0].output.weight, output[:, output.shape[1] // 2 :])
-    assert torch.equal(part.head.weight, whole.head.weight[shape.vocab // 2 :])
-    assert part.layers[0].output.bias is None, "the first rank adds it"
+    part = load_weights(folder, shape, torch.float32, dummy=False, shard=Shard(1, 2))
+    (output, head), (part_output, part_head) = (dense(weights) for weights in (whole, part))
+    assert torch.equal(part_output.weight, output.weight[:, output.weight.shape[1] // 2 :])
+    assert torch.equal(part_head.weight, head.weight[shape.vocab // 2 :])
+    assert part_output.bias is None, "the first rank adds it"
+
+
+def dense(weights: Weights) -> tuple[Dense, Dense]:
+    """The first output projection and the head, as float32 weights are kept."""
+    output, head = weights.layers[0].output, weights.head
+    assert isinstance(output, Dense)
+    assert isinstance(head, Dense)
+    return output, head
 
 
 @pytest.mark.parametrize(
