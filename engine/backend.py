@@ -34,6 +34,9 @@ class Backend(Protocol):
     def launch(self, step: Step, before: Underway | None = None) -> Underway:
         """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
 
+    def close(self) -> None:
+        """End what other processes it has."""
+
 
 def open_backend(model: Path, options: EngineOptions) -> Backend:
     """Load a model where it was asked for; "auto" is a GPU if there is one. Raises InputError for what can't be."""
@@ -43,7 +46,7 @@ def open_backend(model: Path, options: EngineOptions) -> Backend:
         return CudaRunner(model, options)
     from engine.runner import Runner
 
-    return Runner(model, options)
+    return Runner.of(model, options)
 
 
 def _on_gpu(asked: str) -> bool:

@@ -11,6 +11,16 @@ from engine.rope import LongRope, Rope, ropes
 
 ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}  # what config.json calls them, and what we do
 
+SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+)
+MAY_BE_LEFT_OUT = ("num_key_value_heads", "head_dim")
+
 
 @dataclass(frozen=True, slots=True)
 class Experts:
@@ -86,19 +96,21 @@ class ModelShape:
         path = folder / "config.json"
         if not path.is_file():
             raise InputError(f"model folder {folder} has no config.json: give a Hugging Face model folder or a .gguf")
-        try:
-            raw = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"{path} is not JSON ({error})") from None
+        raw = json_object(path)
         try:
             return cls.from_config(raw)
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(f"{path} has no {error}, which every supported model has") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} holds a value of the wrong kind ({error})") from None
 
     @classmethod
     def from_config(cls, raw: dict[str, Any]) -> "ModelShape":
         """Build a shape from the parsed `config.json`; raises InputError for what the decoder does not compute."""
         family, raw = settled(raw)
+        _check_sizes(raw)
         heads = raw["num_attention_heads"]
         head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
         rope, window_rope = ropes(raw, head_dim)
@@ -113,7 +125,7 @@ class ModelShape:
             intermediate=raw["intermediate_size"],
             vocab=raw["vocab_size"],
             max_position=raw["max_position_embeddings"],
-            rms_eps=raw.get("rms_norm_eps", 1e-6),
+            rms_eps=float(raw.get("rms_norm_eps", 1e-6)),
             rope=rope,
             window_rope=window_rope,
             tied=bool(raw.get("tie_word_embeddings", False)),
@@ -132,6 +144,27 @@ class ModelShape:
             windows=_windows(family, raw),
             experts=_experts(raw),
         )
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """Read a model's configuration; raises InputError for a file that holds something else."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} holds a {type(raw).__name__}; it must be a JSON object")
+    return raw
+
+
+def _check_sizes(raw: Raw) -> None:
+    given = [name for name in MAY_BE_LEFT_OUT if raw.get(name) is not None]
+    for name in (*SIZES, *given):
+        if type(raw[name]) is not int or raw[name] < 1:
+            raise InputError(f"{name} of the model is {raw[name]!r}; it must be a whole number from 1 up")
+    heads, kv_heads = raw["num_attention_heads"], raw.get("num_key_value_heads") or raw["num_attention_heads"]
+    if heads % kv_heads:
+        raise InputError(f"num_key_value_heads of the model is {kv_heads}; it must divide its {heads} attention heads")
 
 
 def _activation(raw: Raw) -> str:
@@ -223,8 +256,11 @@ class EngineOptions:
     quantization: str = "none"  # of weight matrices: changes tokens, so it is never chosen unasked
     kv_dtype: str | None = None  # fp8, or the dtype
     graphs: bool = True
+    tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
+        if self.tensor_parallel < 1:
+            raise InputError(f"tensor_parallel is {self.tensor_parallel}; it must be at least 1")
         if self.dtype not in (None, "float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; it must be float32 or bfloat16")
         if self.native and self.device == "cuda":
@@ -252,5 +288,6 @@ class EngineConfig:
     operations: str  # all but matrix products: native (compiled for this CPU), reference (PyTorch) or triton
     quantization: str  # of weight matrices: none, int8 or fp8
     kv_dtype: str
+    tensor_parallel: int  # processes that share each layer
     graphs: int = 0  # steps captured as CUDA graphs
     graphs_failure: str | None = None  # why there are not more of them

@@ -175,6 +175,10 @@ class Engine:
         while (result := self.step()) is not None:
             yield result
 
+    def close(self) -> None:
+        """End the processes of a tensor-parallel engine. They also end with this one; without them, nothing happens."""
+        self.runner.close()
+
     def reset_prefix_cache(self) -> None:
         with self._lock:
             self.scheduler.pool.reset()

@@ -20,7 +20,7 @@ import torch
 
 from engine.config import KV_DTYPES, QUANTIZATIONS, EngineOptions
 from engine.engine import Engine
-from engine.errors import InputError
+from engine.errors import InputError, RankFailed
 from engine.request import Request, SamplingParams
 from engine.stats import StepRecord
 from engine.tokenizer import Tokenizer
@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RankFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -49,14 +52,15 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it")
-    engine = Engine(args.model, _options(args))
-    requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
-    with _gpu_monitor(engine.config.device) as gpu:
-        started = time.monotonic()
-        steps = [result.record for result in engine.run()]
-        seconds = time.monotonic() - started
-        gpu_log = None if gpu is None else {"strangers": gpu.strangers(), "samples": [s._asdict() for s in gpu.samples]}
-    _write(args.out, "".join(_output_line(i, r, engine.tokenizer) for i, r in enumerate(requests)))
+    with contextlib.closing(Engine(args.model, _options(args))) as engine:
+        tokenizer = engine.tokenizer  # may be refused, and so comes first
+        requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
+        with _gpu_monitor(engine.config.device) as gpu:
+            started = time.monotonic()
+            steps = [result.record for result in engine.run()]
+            seconds = time.monotonic() - started
+            gpu_log = None if gpu is None else _gpu_log(gpu)
+    _write(args.out, "".join(_output_line(i, r, tokenizer) for i, r in enumerate(requests)))
     if args.stats:
         _write(args.stats, json.dumps(_stats(engine, requests, steps, seconds) | {"gpu": gpu_log}, indent=2) + "\n")
 
@@ -106,13 +110,18 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight matrices in 8 bits, which changes tokens: int8 for CPUs, fp8 for GPUs",
     )
     parser.add_argument("--kv-dtype", choices=KV_DTYPES, help="of keys and values; default: as --dtype")
+    parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="processes that share each layer")
 
 
 def _options(args: argparse.Namespace) -> EngineOptions:
+    ranks, cores = max(1, args.tensor_parallel), os.cpu_count() or 1
     if args.threads is not None:
-        if not 1 <= args.threads <= (os.cpu_count() or 1):
-            raise InputError(f"--threads is {args.threads}; this machine has {os.cpu_count()} cores")
+        if not 1 <= args.threads * ranks <= cores:
+            each = "" if ranks == 1 else f", and each of {ranks} processes uses so many"
+            raise InputError(f"--threads is {args.threads}{each}; this machine has {cores} cores")
         torch.set_num_threads(args.threads)
+    elif ranks > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     return EngineOptions(
         dtype=args.dtype,
         device=args.device,
@@ -127,6 +136,7 @@ def _options(args: argparse.Namespace) -> EngineOptions:
         quantization=args.quantization,
         kv_dtype=args.kv_dtype,
         graphs=not args.no_graphs,
+        tensor_parallel=args.tensor_parallel,
     )
 
 
@@ -195,6 +205,10 @@ def _gpu_monitor(device: str) -> AbstractContextManager["GpuMonitor | None"]:
         with contextlib.suppress(pynvml.NVMLError):
             return GpuMonitor()
     return contextlib.nullcontext()
+
+
+def _gpu_log(gpu: "GpuMonitor") -> dict[str, Any]:
+    return {"strangers": gpu.strangers(), "samples": [sample._asdict() for sample in gpu.samples]}
 
 
 def _stats(engine: Engine, requests: list[Request], steps: list[StepRecord], seconds: float) -> dict[str, Any]:

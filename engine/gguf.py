@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,9 @@ def convert(file: Path, out: Path) -> Path:
     reader = _open(file)
     _check_types(reader, file)
     config = _config(reader, file)
+    tensors = dict(_tensors(reader, config, file))
     out.mkdir(parents=True, exist_ok=True)
-    save_file(dict(_tensors(reader, config, file)), out / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
     if "tokenizer.ggml.model" in reader.fields:
         _save_tokenizer(file, out)
     (out / DONE).write_text(json.dumps(config, indent=2) + "\n")
@@ -102,25 +104,23 @@ def _config(reader: "GGUFReader", file: Path) -> dict[str, Any]:
         )
     if _field(reader, f"{architecture}.rope.scaling.type") not in (None, "none"):
         raise InputError(f"{file}: rope scaling in a GGUF is not supported; use the model's safetensors folder")
-    heads, hidden = (
-        _field(reader, f"{architecture}.attention.head_count"),
-        _field(reader, f"{architecture}.embedding_length"),
-    )
+    required = partial(_required, reader, file, architecture)
+    heads, hidden = required("attention.head_count"), required("embedding_length")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     if "token_embd.weight" not in tensors:
         raise InputError(f"{file} has no tensor token_embd.weight; it holds no whole model")
-    longest = _field(reader, f"{architecture}.context_length")
+    longest = required("context_length")
     return {
         "model_type": architecture,
-        "num_hidden_layers": _field(reader, f"{architecture}.block_count"),
+        "num_hidden_layers": required("block_count"),
         "hidden_size": hidden,
         "num_attention_heads": heads,
         "num_key_value_heads": _field(reader, f"{architecture}.attention.head_count_kv") or heads,
         "head_dim": _field(reader, f"{architecture}.attention.key_length") or hidden // heads,
-        "intermediate_size": _field(reader, f"{architecture}.feed_forward_length"),
+        "intermediate_size": required("feed_forward_length"),
         "vocab_size": int(tensors["token_embd.weight"].shape[1]),
         "max_position_embeddings": longest,
-        "rms_norm_eps": _field(reader, f"{architecture}.attention.layer_norm_rms_epsilon"),
+        "rms_norm_eps": required("attention.layer_norm_rms_epsilon"),
         "rope_theta": _field(reader, f"{architecture}.rope.freq_base") or 10000.0,
         "rope_scaling": _rope_scaling(tensors.get(LLAMA3_FACTORS), longest),
         "tie_word_embeddings": "output.weight" not in tensors,
@@ -149,6 +149,13 @@ def _field(reader: "GGUFReader", name: str) -> Any:
     return None if field is None else field.contents()
 
 
+def _required(reader: "GGUFReader", file: Path, architecture: str, name: str) -> Any:
+    value = _field(reader, f"{architecture}.{name}")
+    if value is None:
+        raise InputError(f"{file} has no {architecture}.{name}, which every supported model has")
+    return value
+
+
 def _tensors(reader: "GGUFReader", config: dict[str, Any], file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     from gguf.quants import dequantize
 
@@ -157,6 +164,8 @@ def _tensors(reader: "GGUFReader", config: dict[str, Any], file: Path) -> Iterat
             continue
         name, part, kind = _hugging_face_name(tensor.name, file)
         values = dequantize(tensor.data, tensor.tensor_type)
+        if not np.isfinite(values.sum(dtype=np.float32)):
+            raise InputError(f"{file}: tensor {tensor.name} holds NaN or infinite values; get the file again")
         if config["model_type"] == "llama" and part in ("attn_q", "attn_k"):
             heads = config["num_attention_heads" if part == "attn_q" else "num_key_value_heads"]
             values = _halves(values, heads)

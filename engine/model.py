@@ -10,6 +10,7 @@ from torch import Tensor
 from engine.config import ModelShape
 from engine.linear import Linear
 from engine.operations import REFERENCE, Activation, Inputs, Operations
+from engine.parallel import ALONE, Group
 from engine.rotary import rotary_table
 from kernels import reference
 
@@ -62,9 +63,12 @@ class Weights:
 class Decoder:
     """The forward pass over a step's inputs, on paged KV, wherever the weights lie."""
 
-    def __init__(self, shape: ModelShape, weights: Weights, operations: Operations = REFERENCE) -> None:
+    def __init__(
+        self, shape: ModelShape, weights: Weights, operations: Operations = REFERENCE, group: Group = ALONE
+    ) -> None:
         self.shape = shape
         self.weights = weights
+        self._group = group
         self._operations = operations
         self._activation = operations.activations[shape.activation]
         like = weights.embedding
@@ -89,7 +93,7 @@ class Decoder:
             if layer.attention_post_norm is not None:
                 x = operations.rms_norm(x, layer.attention_post_norm, eps)
             x = operations.add_rms_norm(x, residual, layer.mlp_norm, eps)
-            x = layer.mlp(x, self._activation, operations)
+            x = self._group.sum(layer.mlp(x, self._activation, operations))
             if layer.mlp_post_norm is not None:
                 x = operations.rms_norm(x, layer.mlp_post_norm, eps)
         return x + residual
@@ -97,6 +101,7 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """`[N, V]` of hidden states `[N, hidden]`."""
         logits = self.weights.head(self._operations.rms_norm(hidden, self.weights.norm, self.shape.rms_eps))
+        logits = self._group.gather(logits, self.shape.vocab)
         cap = self.shape.logit_softcap
         return logits if cap is None else reference.softcap(logits, cap)
 
@@ -106,4 +111,5 @@ class Decoder:
         qkv = layer.qkv(x).view(x.shape[0], -1, self.shape.head_dim)
         queries = self._operations.rope_and_write_kv(qkv, *angles, cache, batch.slots, layer.qk_norm)
         scale, cap = self.shape.attention_scale, self.shape.attention_softcap
-        return layer.output(batch.attend(queries, cache, layer.window, scale, cap).flatten(1))
+        attended = batch.attend(queries, cache, layer.window, scale, cap)
+        return self._group.sum(layer.output(attended.flatten(1)))

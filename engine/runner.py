@@ -1,9 +1,9 @@
 """A model on a device: resolves what was left open, holds weights and KV memory, computes planned steps."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import psutil
 import torch
@@ -12,14 +12,16 @@ from torch import Tensor
 from engine import batch, operations, sampler
 from engine.backend import Underway
 from engine.batch import Batch
-from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
+from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig, json_object
 from engine.errors import InputError
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
+from engine.parallel import Group, lead
 from engine.quantization import weight_bytes
 from engine.sampler import Drawn
 from engine.scheduler import Step
+from engine.shard import check_divides
 from engine.weights import load_weights
 from kernels import reference
 
@@ -30,23 +32,43 @@ KV_SHARE_OF_FREE_MEMORY = 0.4  # the rest stays for the batch, and for what else
 class Runner:
     """Computes steps on the CPU. Everything chosen stands in `config`."""
 
-    def __init__(self, model: Path, options: EngineOptions) -> None:
-        self.folder = folder = converted(model)
+    def __init__(self, folder: Path, config: EngineConfig, group: Group) -> None:
+        """The rank of a model that `group` says it is. `Runner.of` makes that of an engine."""
+        self.folder = folder
         self.shape = ModelShape.from_folder(folder)
-        self.config = resolve(self.shape, options)
+        self.config = config
         self.stop_ids = stop_ids_of(folder)
+        self._group = group
         self._dtype: torch.dtype = getattr(torch, self.config.dtype)
-        native = self.config.operations == "native"
-        weights = load_weights(folder, self.shape, self._dtype, options.dummy_weights, native, options.quantization)
-        self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations])
+        weights = load_weights(
+            folder,
+            self.shape,
+            self._dtype,
+            dummy=config.dummy_weights,
+            native=config.operations == "native",
+            quantization=config.quantization,
+            shard=group.shard,
+        )
+        self._decoder = Decoder(self.shape, weights, operations.CPU[self.config.operations], group)
         self._caches = self._kv_memory()
+        group.meet()
+
+    @classmethod
+    def of(cls, model: Path, options: EngineOptions) -> Self:
+        folder = converted(model)
+        config = resolve(ModelShape.from_folder(folder), options)
+        return cls(folder, config, lead(folder, config))
+
+    def close(self) -> None:
+        """End the other ranks' processes, if there are any."""
+        self._group.close()
 
     def launch(self, step: Step, before: Underway | None = None) -> "Launched":
         """Lay a step out and set it going; `before` is the one launched before it, if that is not read yet."""
         unread = None if before is None else before.step
         native = self.config.operations == "native"
         laid_out = batch.build(step, self.config.scheduler, self.shape, self._dtype, unread, native=native)
-        return Launched(step, laid_out, before, self._compute)
+        return Launched(step, laid_out, before, self._group.computing(step, self._compute))
 
     @torch.inference_mode()
     def _compute(self, laid_out: Batch, before: Tensor | None) -> Drawn:
@@ -56,14 +78,17 @@ class Runner:
         reference.clear_blocks(self._caches, laid_out.fresh)
         hidden = self._decoder(laid_out, self._caches)
         last = hidden[laid_out.sampled]
-        return sampler.draw(
+        drawn = sampler.draw(
             self._decoder.logits, last, laid_out.draws, hidden, laid_out.scores, operations.REFERENCE
         ).read()
+        self._group.share(drawn.tokens)
+        return drawn
 
     def _kv_memory(self) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]` to the kernels, heads outermost in memory."""
         limits, shape = self.config.scheduler, self.shape
-        sizes = (shape.layers, 2, shape.kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
+        kv_heads = self._group.shard.kv_heads(shape)
+        sizes = (shape.layers, 2, kv_heads, limits.num_blocks, limits.block_size, shape.head_dim)
         caches = torch.empty(sizes, dtype=getattr(torch, self.config.kv_dtype)).transpose(2, 3)
         reference.clear_blocks(caches, torch.tensor([PADDING_BLOCK]))
         return caches
@@ -92,10 +117,12 @@ class Launched:
 
 def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     """Turn what was asked for into every number the engine runs with, in this order: device, dtype, limits, memory."""
+    ranks = options.tensor_parallel
+    check_divides(shape, ranks)
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
     value_bytes = 2 if dtype == "bfloat16" else 4
     kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
-    kv_bytes = shape.kv_values_per_token * (1 if options.kv_dtype == "fp8" else value_bytes)
+    kv_bytes = shape.kv_values_per_token * max(1, ranks // shape.kv_heads) * (1 if options.kv_dtype else value_bytes)
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
@@ -104,7 +131,8 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     block_bytes = kv_bytes * limits.block_size
-    free = _free_beside(weight_bytes(shape, value_bytes, options.quantization))
+    embeddings = (ranks - 1) * shape.vocab * shape.hidden * value_bytes  # beyond the one that counts as a weight
+    free = _free_beside(weight_bytes(shape, value_bytes, options.quantization) + embeddings)
     blocks = options.num_blocks
     if blocks is None:
         blocks = blocks_that_fit(limits, block_bytes, int(free * KV_SHARE_OF_FREE_MEMORY))
@@ -119,6 +147,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         operations=operations.for_cpu(False if options.kv_dtype == "fp8" else options.native),
         quantization=options.quantization,
         kv_dtype=kv_dtype,
+        tensor_parallel=ranks,
     )
 
 
@@ -163,9 +192,11 @@ def _cpu_computes_bfloat16() -> bool:
 
 
 def stop_ids_of(folder: Path) -> frozenset[int]:
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        ids = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
-        if ids is not None:
-            return frozenset(ids if isinstance(ids, list) else [ids])
+    for path in (folder / "generation_config.json", folder / "config.json"):
+        given = json_object(path).get("eos_token_id") if path.is_file() else None
+        ids = given if isinstance(given, list) else [given]
+        if any(type(token) is not int for token in ids if token is not None):
+            raise InputError(f"eos_token_id in {path} is {given!r}; it must be a token id, or a list of them")
+        if given is not None:
+            return frozenset(ids)
     return frozenset()

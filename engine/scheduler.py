@@ -9,15 +9,15 @@ the budget has tokens): decodes first, then prompts in progress, then new prompt
 Requests are ordered by priority, then arrival: admitted in this order, preempted in the reverse.
 """
 
-import heapq
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.config import SchedulerConfig
 from engine.errors import InputError
 from engine.kv_cache import BlockPool
 from engine.request import Request, State
+from engine.waiting import WaitingQueue, by_priority
 
 # A prompt longer than a step's budget gets one part in so many of it while others wait, so that it blocks nobody.
 LONG_PROMPT_PARTS = 4
@@ -70,48 +70,6 @@ class Step:
     def prefill_pairs(self) -> int:
         """Query-key pairs that the prompt chunks compute."""
         return sum(c.count * c.start + c.count * (c.count + 1) // 2 for c in self.prefills)
-
-
-def _order(request: Request) -> tuple[int, int]:
-    return request.priority, request.arrival
-
-
-class WaitingQueue:
-    """Waiting requests by priority, then arrival. A cancelled one stays in the heap until it surfaces, or until half
-    of the heap are such; so every operation is O(log n)."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[tuple[int, int], Request]] = []
-        self._waiting = 0
-
-    def __len__(self) -> int:
-        return self._waiting
-
-    def __iter__(self) -> Iterator[Request]:
-        return (request for _, request in self._heap if request.state is State.WAITING)
-
-    @property
-    def first(self) -> Request:
-        while self._heap[0][1].state is not State.WAITING:
-            heapq.heappop(self._heap)
-        return self._heap[0][1]
-
-    def push(self, request: Request) -> None:
-        heapq.heappush(self._heap, (_order(request), request))
-        self._waiting += 1
-
-    def pop(self) -> Request:
-        request = self.first
-        heapq.heappop(self._heap)
-        self._waiting -= 1
-        return request
-
-    def forget(self, request: Request) -> None:
-        """Leave out one that is no longer waiting."""
-        self._waiting -= 1
-        if len(self._heap) > 2 * self._waiting + 16:
-            self._heap = [entry for entry in self._heap if entry[1].state is State.WAITING]
-            heapq.heapify(self._heap)
 
 
 class Scheduler:
@@ -203,7 +161,7 @@ class Scheduler:
         self.pool.check(request.blocks for request in self.running)
         if any(r.state is not State.RUNNING for r in self.running) or len(self.running) > self.config.rows:
             raise AssertionError("the running list holds what is not running, or too much")
-        if sorted(self.running, key=_order) != self.running:
+        if sorted(self.running, key=by_priority) != self.running:
             raise AssertionError("the running list is out of order")
         waiting = list(self.waiting)
         if len(waiting) != len(self.waiting) or any(r.blocks for r in waiting):
@@ -256,7 +214,7 @@ class Scheduler:
             if not self._reserve(request):
                 break
             self.waiting.pop()
-            insort(self.running, request, key=_order)
+            insort(self.running, request, key=by_priority)
             request.state = State.RUNNING
             left -= self._take(step, request, min(self._share(request, contended), left))
         return budget - left

@@ -19,11 +19,16 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
+        """Raises InputError for files that are damaged."""
         if not any((folder / name).is_file() for name in FILES):
             return cls(folder, None)
         from transformers import AutoTokenizer  # two seconds to import
 
-        return cls(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+        try:
+            return cls(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+        except Exception as error:  # whatever its many readers raise
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"the tokenizer in {folder} can't be read ({reason}); get its files again") from None
 
     def encode(self, text: Any) -> list[int]:
         if not isinstance(text, str):

@@ -1,10 +1,11 @@
 """Weights from safetensors, or random ones of the right shape, streamed into the decoder's packed parameters."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,36 +13,44 @@ from torch import Tensor
 
 from engine.config import Experts, ModelShape
 from engine.errors import InputError
-from engine.linear import Linear
+from engine.linear import Linear, linear
 from engine.model import Layer, MixtureOfExperts, Mlp, Weights
 from engine.quantization import QuantizedExperts, make_linear
+from engine.shard import WHOLE, Axis, Shard
 
-# Reads the tensor of a Hugging Face name and checks its shape.
-Read = Callable[[str, tuple[int, ...]], Tensor]
-
+STORED_AS = ("F64", "F32", "F16", "BF16")  # others have scales beside them
 DUMMY_SCALE = 0.02  # the usual initializer range, so that activations stay finite
 CPU = torch.device("cpu")
+
+
+class Read(Protocol):
+    """Reads the wanted parts of the tensor of a Hugging Face name, and checks its shape."""
+
+    def __call__(self, name: str, *axes: Axis) -> Tensor: ...
 
 
 def load_weights(
     folder: Path,
     shape: ModelShape,
     dtype: torch.dtype,
+    *,
     dummy: bool,
     native: bool = False,
     quantization: str = "none",
+    shard: Shard = WHOLE,
     device: torch.device = CPU,
 ) -> Weights:
-    """Read a model folder's safetensors onto a device; with `dummy`, draw random weights and read nothing.
+    """Read the part of a model folder's safetensors that `shard` holds; with `dummy`, draw random weights instead.
 
     `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
     holds NaN, or one whose shape contradicts config.json.
     """
     if dummy:
-        return _Assembly(shape, _random_reader(dtype, device), dtype, native, quantization, device).weights()
+        reader = _random_reader(dtype, device)
+        return _Assembly(shape, shard, reader, dtype, native, quantization, device).weights()
     with ExitStack() as stack:
-        read = _file_reader(folder, dtype, stack, device)
-        return _Assembly(shape, read, dtype, native, quantization, device).weights()
+        reader = _file_reader(folder, dtype, stack, device)
+        return _Assembly(shape, shard, reader, dtype, native, quantization, device).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,7 @@ class _Assembly:
     """Puts tensors of Hugging Face names where the decoder wants them."""
 
     shape: ModelShape
+    shard: Shard
     read: Read
     dtype: torch.dtype
     native: bool
@@ -57,8 +67,9 @@ class _Assembly:
 
     def weights(self) -> Weights:
         shape = self.shape
-        embedding = self.read("model.embed_tokens.weight", (shape.vocab, shape.hidden))
-        head = embedding if shape.tied else self.read("lm_head.weight", (shape.vocab, shape.hidden))
+        embedding = self.read("model.embed_tokens.weight", Axis.whole(shape.vocab), self._hidden)
+        rows = self.shard.axis(shape.vocab)
+        head = embedding[rows.parts[0]] if shape.tied else self.read("lm_head.weight", rows, self._hidden)
         return Weights(
             embedding=embedding,
             layers=[self._layer(number) for number in range(shape.layers)],
@@ -68,16 +79,18 @@ class _Assembly:
 
     def _layer(self, number: int) -> Layer:
         shape, name = self.shape, f"model.layers.{number}."
-        queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        qkv = {"qkv_proj": queries + 2 * keys} if shape.packed else {"q_proj": queries, "k_proj": keys, "v_proj": keys}
+        queries, keys = self.shard.query_axis(shape), self.shard.kv_axis(shape)
+        qkv = {"q_proj": queries, "k_proj": keys, "v_proj": keys}
+        if shape.packed:
+            qkv = {"qkv_proj": Axis.joined(qkv.values())}
         # Gemma has the name post_attention_layernorm for what it says, Llama for the norm before the MLP.
         before_mlp = "pre_feedforward_layernorm" if shape.post_norms else "post_attention_layernorm"
         return Layer(
             window=shape.windows[number],
             attention_norm=self._norm(name + "input_layernorm", shape.hidden),
-            qkv=self._packed(name + "self_attn.", qkv, shape.hidden, shape.qkv_bias),
+            qkv=self._packed(name + "self_attn.", qkv, self._hidden, shape.qkv_bias),
             qk_norm=self._qk_norm(name + "self_attn.") if shape.qk_norm else None,
-            output=self._packed(name + "self_attn.", {"o_proj": shape.hidden}, queries, shape.output_bias),
+            output=self._summed(name + "self_attn.", "o_proj", queries, shape.output_bias),
             attention_post_norm=self._post_norm(name + "post_attention_layernorm"),
             mlp_norm=self._norm(name + before_mlp, shape.hidden),
             mlp=self._mlp(name, number),
@@ -85,21 +98,24 @@ class _Assembly:
         )
 
     def _mlp(self, name: str, number: int) -> Mlp | MixtureOfExperts | QuantizedExperts:
-        shape, inner = self.shape, self.shape.intermediate
+        shape = self.shape
         if shape.experts is not None and number in shape.experts.layers:
             return self._experts(name, shape.experts)
-        gate_up = {"gate_up_proj": 2 * inner} if shape.packed else {"gate_proj": inner, "up_proj": inner}
+        inner = self.shard.axis(shape.intermediate)
+        gate_up = {"gate_proj": inner, "up_proj": inner}
+        if shape.packed:
+            gate_up = {"gate_up_proj": Axis.joined(gate_up.values())}
         return Mlp(
-            gate_up=self._packed(name + "mlp.", gate_up, shape.hidden, shape.mlp_bias),
-            down=self._packed(name + "mlp.", {"down_proj": shape.hidden}, inner, shape.mlp_bias),
+            gate_up=self._packed(name + "mlp.", gate_up, self._hidden, shape.mlp_bias),
+            down=self._summed(name + "mlp.", "down_proj", inner, shape.mlp_bias),
         )
 
     def _experts(self, layer: str, experts: Experts) -> MixtureOfExperts | QuantizedExperts:
-        hidden, inner = self.shape.hidden, experts.intermediate
+        hidden, inner = self._hidden, self.shard.axis(experts.intermediate)
         mixtral = self.shape.family == "mixtral"
         name = layer + ("block_sparse_moe." if mixtral else "mlp.")
         gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
-        router = make_linear("none", native=self.native)(self.read(name + "gate.weight", (experts.count, hidden)), None)
+        router = linear(self.read(name + "gate.weight", Axis.whole(experts.count), hidden), native=self.native)
         if self.quantization != "none":
             mlps = [
                 Mlp(
@@ -109,25 +125,34 @@ class _Assembly:
                 for number in range(experts.count)
             ]
             return QuantizedExperts(router, mlps, experts.per_token, experts.normalized)
-        gate_up = torch.empty(experts.count, 2 * inner, hidden, dtype=self.dtype, device=self.device)
-        downs = torch.empty(experts.count, hidden, inner, dtype=self.dtype, device=self.device)
+        width = inner.parts[0].stop - inner.parts[0].start
+        gate_up = torch.empty(experts.count, 2 * width, hidden.size, dtype=self.dtype, device=self.device)
+        downs = torch.empty(experts.count, hidden.size, width, dtype=self.dtype, device=self.device)
         for number in range(experts.count):
             part = f"{name}experts.{number}."
-            gate_up[number, :inner] = self.read(f"{part}{gate}.weight", (inner, hidden))
-            gate_up[number, inner:] = self.read(f"{part}{up}.weight", (inner, hidden))
-            downs[number] = self.read(f"{part}{down}.weight", (hidden, inner))
+            gate_up[number, :width] = self.read(f"{part}{gate}.weight", inner, hidden)
+            gate_up[number, width:] = self.read(f"{part}{up}.weight", inner, hidden)
+            downs[number] = self.read(f"{part}{down}.weight", hidden, inner)
         return MixtureOfExperts(router, gate_up, downs, experts.per_token, experts.normalized)
 
-    def _packed(self, prefix: str, parts: dict[str, int], inputs: int, bias: bool) -> Linear:
-        weight = torch.cat([self.read(f"{prefix}{part}.weight", (size, inputs)) for part, size in parts.items()])
-        biases = [self.read(f"{prefix}{part}.bias", (size,)) for part, size in parts.items()] if bias else None
+    def _packed(self, prefix: str, outputs: dict[str, Axis], inputs: Axis, bias: bool) -> Linear:
+        weight = torch.cat([self.read(f"{prefix}{part}.weight", rows, inputs) for part, rows in outputs.items()])
+        biases = [self.read(f"{prefix}{part}.bias", rows) for part, rows in outputs.items()] if bias else None
         return self._linear(weight, torch.cat(biases) if biases else None)
 
     def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
         return make_linear(self.quantization, native=self.native)(weight, bias)
 
+    def _summed(self, prefix: str, part: str, inputs: Axis, bias: bool) -> Linear:
+        """A projection back to the hidden state, which is summed over the ranks: only the first adds the bias."""
+        return self._packed(prefix, {part: self._hidden}, inputs, bias and self.shard.rank == 0)
+
+    @property
+    def _hidden(self) -> Axis:
+        return Axis.whole(self.shape.hidden)
+
     def _norm(self, name: str, size: int) -> Tensor:
-        weight = self.read(name + ".weight", (size,))
+        weight = self.read(name + ".weight", Axis.whole(size))
         return weight.float() + 1 if self.shape.norms_less_one else weight
 
     def _qk_norm(self, prefix: str) -> tuple[Tensor, Tensor, float]:
@@ -142,10 +167,13 @@ def _random_reader(dtype: torch.dtype, device: torch.device) -> Read:
     generator = torch.Generator(device).manual_seed(0)
     like = torch.empty((), dtype=dtype, device=device)
 
-    def read(name: str, wanted: tuple[int, ...]) -> Tensor:
-        if len(wanted) == 1:
-            return like.new_ones(wanted) if name.endswith("norm.weight") else like.new_zeros(wanted)
-        return like.new_empty(wanted).normal_(0.0, DUMMY_SCALE, generator=generator)
+    def read(name: str, *axes: Axis) -> Tensor:
+        size = [axis.size for axis in axes]
+        if len(size) == 1:
+            whole = like.new_ones(size) if name.endswith("norm.weight") else like.new_zeros(size)
+        else:  # all of it, so that every number of ranks has the same model
+            whole = like.new_empty(size).normal_(0.0, DUMMY_SCALE, generator=generator)
+        return _wanted(whole, axes)
 
     return read
 
@@ -154,18 +182,38 @@ def _file_reader(folder: Path, dtype: torch.dtype, stack: ExitStack, device: tor
     files = [stack.enter_context(_opened(path, device)) for path in _weight_files(folder)]
     found = {_text_name(name): (file, name) for file in files for name in list(file.keys())}
 
-    def read(name: str, wanted: tuple[int, ...]) -> Tensor:
+    def read(name: str, *axes: Axis) -> Tensor:
         if name not in found:
             raise InputError(f"{folder} has no tensor {name}, which its config.json asks for")
         file, stored_name = found[name]
-        tensor: Tensor = file.get_tensor(stored_name)
-        if tuple(tensor.shape) != wanted:
-            raise InputError(f"{folder}: tensor {name} is {tuple(tensor.shape)}, but config.json makes it {wanted}")
+        stored = file.get_slice(stored_name)
+        size, wanted = tuple(stored.get_shape()), tuple(axis.size for axis in axes)
+        if size != wanted:
+            raise InputError(f"{folder}: tensor {name} is {size}, but config.json makes it {wanted}")
+        if stored.get_dtype() not in STORED_AS:
+            raise InputError(
+                f"{folder}: tensor {name} is stored as {stored.get_dtype()}, which is not supported; supported are "
+                f"{', '.join(STORED_AS)}"
+            )
+        tensor = _wanted(stored, axes)
         if not tensor.sum(dtype=torch.float32).isfinite():
             raise InputError(f"{folder}: tensor {name} holds NaN or infinite values; get the file again")
         return tensor.to(dtype)
 
     return read
+
+
+class Sliceable(Protocol):
+    """A tensor, or one in a file of which only what is asked for is read."""
+
+    def __getitem__(self, parts: tuple[slice, ...], /) -> Tensor: ...
+
+
+def _wanted(stored: Sliceable, axes: Sequence[Axis]) -> Tensor:
+    """Its rows may come in several parts."""
+    columns = tuple(axis.parts[0] for axis in axes[1:])
+    parts = [stored[(rows, *columns)] for rows in axes[0].parts]
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
 
 
 def _text_name(name: str) -> str:

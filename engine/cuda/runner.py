@@ -45,6 +45,8 @@ class CudaRunner:
     def __init__(self, model: Path, options: EngineOptions) -> None:
         if options.quantization != "none" or options.kv_dtype is not None:
             raise InputError("quantization and kv_dtype are for the CPU so far; leave them out, or use --device cpu")
+        if options.tensor_parallel != 1:
+            raise InputError("tensor_parallel is for the CPU so far; leave it out, or use --device cpu")
         self._place = place = _place()
         self.folder = folder = converted(model)
         self.shape = shape = ModelShape.from_folder(folder)
@@ -55,7 +57,7 @@ class CudaRunner:
         self._dtype: torch.dtype = getattr(torch, dtype)
         with self._on_device(), torch.inference_mode():
             with room_for("the weights", "use a smaller model, or free memory on the GPU"):
-                weights = load_weights(folder, shape, self._dtype, options.dummy_weights, device=place)
+                weights = load_weights(folder, shape, self._dtype, dummy=options.dummy_weights, device=place)
             self._decoder = Decoder(shape, weights, TRITON)
             self._rows = DeviceRows(limits.rows, aligned(limits.blocks_for(limits.max_model_len)), place)
             self._memory = StepMemory(*_most(shape, limits), shape.longrope_length is not None, place)
@@ -74,9 +76,13 @@ class CudaRunner:
             operations="triton",
             quantization="none",
             kv_dtype=dtype,
+            tensor_parallel=1,
             graphs=len(self._graphs),
             graphs_failure=self._graphs.failure,
         )
+
+    def close(self) -> None:
+        """There is one process only."""
 
     def launch(self, step: Step, before: Underway | None = None) -> CudaLaunched:
         """Send a step and queue it, waiting for nothing. What `before` drew is on the device already."""

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from engine.config import EngineOptions
 from engine.engine import Engine
 from engine.generate import main
 from engine.request import SamplingParams
-from tests.engine.conftest import LONGROPE, save_checkpoint
+from tests.engine.conftest import CHECKPOINTS, LONGROPE, save_checkpoint
 
 # What each way of running must show in the stats, so that a case proves that it took place.
 WAYS: dict[str, list[str]] = {
@@ -112,6 +113,32 @@ def test_cancel_of_a_neighbour(checkpoint: Path, cell: Callable[[str], None]) ->
     assert [r.finish_reason for r in (waiting, prompting, generating)] == ["cancelled"] * 3
     kept = [number for number in range(len(requests)) if number not in (2, 4, 8)]
     assert [requests[number].output for number in kept] == [[*expected, *expected[:3]][number] for number in kept]
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_tensor_parallel(name: str, record_property: Callable[[str, object], None], tmp_path: Path) -> None:
+    """Two processes a model, three for three heads, each with a part of every layer: one step ahead, preempted, with
+    prefix hits and a neighbour cancelled. One engine a checkpoint, since each has to start a process."""
+    record_property("equality", [name, "tensor parallel"])
+    folder, prompts = save_checkpoint(name, tmp_path), random_prompts(320)
+    ranks = 3 if name == "llama-odd-heads" else 2
+    options = EngineOptions(dtype="float32", block_size=8, num_blocks=13, overlap=True, tensor_parallel=ranks)
+    greedy = SamplingParams(max_tokens=30)
+    with closing(Engine(folder, options)) as engine:
+        requests = [engine.add(prompt, greedy) for prompt in prompts]
+        neighbour = engine.add(prompts[3], greedy, priority=-1)
+        while len(neighbour.output) < 2:
+            engine.step()
+        engine.cancel(neighbour)
+        for _ in engine.run():
+            engine.scheduler.check()
+        again = engine.generate(prompts[3:], greedy)
+    expected = oracle(folder, tuple(map(tuple, prompts)), 30)
+    assert [request.output for request in requests] == expected
+    assert [request.output for request in again] == expected[3:]
+    assert neighbour.finish_reason == "cancelled"
+    assert engine.scheduler.preemptions > 0
+    assert any(request.cached_tokens for request in again) == engine.config.scheduler.prefix_cache
 
 
 # What a checkpoint would be without one of its features. Greedy tokens have to change, or the matrix proves nothing.

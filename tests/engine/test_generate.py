@@ -161,6 +161,14 @@ def test_refused_in_one_line_with_nothing_written(
         ({"hidden_size": None}, "has no 'hidden_size'"),
         ({"intermediate_size": 161}, "is (160, 96), but config.json makes it (161, 96)"),
         ({"attention_bias": True}, "has no tensor model.layers.0.self_attn.q_proj.bias"),
+        ({"num_hidden_layers": "3"}, "num_hidden_layers of the model is '3'; it must be a whole number from 1 up"),
+        ({"vocab_size": -1}, "vocab_size of the model is -1; it must be a whole number from 1 up"),
+        ({"num_attention_heads": 0}, "num_attention_heads of the model is 0; it must be a whole number from 1 up"),
+        ({"num_key_value_heads": 4}, "num_key_value_heads of the model is 4; it must divide its 6 attention heads"),
+        ({"rms_norm_eps": "small"}, "config.json holds a value of the wrong kind (could not convert string to float"),
+        ({"rope_parameters": [1]}, "config.json holds a value of the wrong kind ("),
+        ({"rope_parameters": {"rope_type": "linear"}}, "config.json has no 'factor', which every supported model has"),
+        ({"eos_token_id": "</s>"}, "config.json is '</s>'; it must be a token id, or a list of them"),
     ],
 )
 def test_models_that_are_not_there_or_not_ours(
@@ -172,6 +180,32 @@ def test_models_that_are_not_there_or_not_ours(
     (tmp_path / "model.safetensors").symlink_to(model / "model.safetensors")
     assert run(tmp_path, [GOOD], tmp_path) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("config.json", "", "config.json is not JSON (Expecting value"),
+        ("config.json", "[]", "config.json holds a list; it must be a JSON object"),
+        ("generation_config.json", "{", "generation_config.json is not JSON (Expecting property name"),
+        ("generation_config.json", "[1]", "generation_config.json holds a list; it must be a JSON object"),
+        ("generation_config.json", '{"eos_token_id": [1, "x"]}', "eos_token_id in"),
+        ("tokenizer.json", "{", "can't be read (Expecting property name"),
+        ("tokenizer_config.json", "{", "can't be read (Expecting property name"),
+    ],
+)
+def test_files_of_a_model_that_are_damaged(
+    model: Path, file: str, text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(model / name)
+    (tmp_path / file).unlink(missing_ok=True)
+    (tmp_path / file).write_text(text)
+    assert run(tmp_path, [GOOD], tmp_path) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_prompts_that_are_no_text(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

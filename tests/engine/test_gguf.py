@@ -175,3 +175,21 @@ def test_a_type_that_we_lack_and_a_file_cut_short_are_named(tmp_path: Path) -> N
         converted(short)
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "short").exists()
+
+
+@pytest.mark.parametrize("key", ["block_count", "embedding_length", "attention.head_count", "context_length"])
+def test_a_file_without_a_size_is_named_with_it(key: str, tmp_path: Path) -> None:
+    write_llama(tmp_path / "model.gguf", "F32", np.ones((1, HIDDEN), dtype=np.float32))
+    file = tmp_path / "without.gguf"
+    name = f"llama.{key}".encode()
+    file.write_bytes((tmp_path / "model.gguf").read_bytes().replace(name, name[:-1] + b"_"))
+    with pytest.raises(InputError, match=f"{file} has no llama.{key}, which every supported model has"):
+        converted(file)
+    assert not (tmp_path / "without").exists()
+
+
+def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    write_llama(tmp_path / "model.gguf", "F32", np.full((1, HIDDEN), np.nan, dtype=np.float32))
+    with pytest.raises(InputError, match=r"tensor token_embd\.weight holds NaN or infinite values"):
+        converted(tmp_path / "model.gguf")
+    assert not (tmp_path / "model").exists()

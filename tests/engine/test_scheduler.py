@@ -10,7 +10,8 @@ from engine.config import SchedulerConfig
 from engine.errors import InputError
 from engine.kv_cache import BlockPool
 from engine.request import Request, SamplingParams, State
-from engine.scheduler import Scheduler, Step, WaitingQueue
+from engine.scheduler import Scheduler, Step
+from engine.waiting import WaitingQueue
 
 
 def make_request(

@@ -105,3 +105,12 @@ def test_weights_larger_than_the_memory_are_refused_before_they_are_read(tmp_pat
     config.save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"not enough memory for the weights: they take \d+\.\d GiB"):
         Engine(tmp_path, EngineOptions(dtype="bfloat16", dummy_weights=True))
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_a_tensor_of_a_type_that_needs_scales_is_named(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
+    file = save_checkpoint("llama", tmp_path) / "model.safetensors"
+    tensors = load_file(file)
+    key = "model.layers.1.mlp.up_proj.weight"
+    save_file(tensors | {key: tensors[key].to(dtype)}, file)
+    assert f"tensor {key} is stored as {name}, which is not supported; supported are F64, F32" in refusal(tmp_path)
