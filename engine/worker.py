@@ -69,7 +69,7 @@ class EngineReplica:
 
     def reset(self, spec: LevelSpec) -> None:
         corpus = spec.content.corpus
-        if corpus not in self.sources:
+        if corpus is not None and corpus not in self.sources:
             self.sources[corpus] = CorpusTokens(_corpus_tokens(corpus, self.engine.tokenizer))
         self.engine.reset_prefix_cache()
         self.prompts = Prompts(self.sources[corpus], spec.seed)
