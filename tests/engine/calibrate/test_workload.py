@@ -169,15 +169,10 @@ BAD: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("content", "named", "right"), BAD)
 def test_refusals_name_the_field_and_what_is_right(tmp_path: Path, content: Any, named: str, right: str) -> None:
-    files = {
-        "t.csv": AZURE,
-        "empty.jsonl": "",
-        "once.jsonl": MOONCAKE.splitlines()[0],
-        "bytes.txt": b"\xff\xfe\x00",
-        "blank.txt": " \n",
-    }
+    files = {"t.csv": AZURE, "empty.jsonl": "", "once.jsonl": MOONCAKE.splitlines()[0], "blank.txt": " \n"}
     for name, text in files.items():
-        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError) as refusal:
         read(tmp_path, content)
     assert named in str(refusal.value)
