@@ -36,7 +36,7 @@ def requests(lengths: Sequence[Lengths], content: Content, block: int) -> Iterat
     """
     most = common_beginning(lengths, content.prefix_share, block)
     ids = contents(lengths)
-    owed = 0.0
+    owed = block / 2  # so that shares are rounded, and not cut off: a short level meets its share as well
     for number in itertools.count():
         lap, place = divmod(number, len(lengths))
         pair = lengths[place]
