@@ -1,4 +1,4 @@
-"""`python -m engine.calibrate.fleet RECORD.json …`: a week of traffic against simulated replicas of a calibration record.
+"""`python -m engine.calibrate.fleet RECORD.json …`: a week of traffic against simulated replicas.
 
 A table on standard output, and with --out the result as JSON. Exit 0: done. 2: the question was refused, one line on
 standard error says why.
@@ -41,13 +41,19 @@ def _run(args: argparse.Namespace) -> int:
     record = record_read(args.record)
     model, ask = ReplicaModel.from_record(record), _ask(args, record)
     traffic, mean_lengths = _traffic(args, record, model, ask)
-    result = simulate_fleet(model, ask, traffic, mean_lengths, record.sha256)
+    result = simulate_fleet(model, ask, traffic, mean_lengths, record.sha256, _progress)
     if args.out is not None:
         partial = args.out.with_name(args.out.name + ".partial")
         partial.write_text(result.to_json() + "\n")
         partial.replace(args.out)
     print(table(result, of_week=args.trace is None))
     return OK
+
+
+def _progress(share: float) -> None:
+    """A week of many replicas takes minutes."""
+    if sys.stderr.isatty():
+        print(f"\r{share:4.0%} simulated\r", end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overflow-queue", type=int, help="arrivals that find so many waiting go to an API")
     parser.add_argument("--spot-losses-per-hour", type=float, default=0.0, help="of each replica")
     parser.add_argument("--headroom", type=float, default=0.15, help="of the fluid estimate and of scaling")
-    parser.add_argument("--minutes-per-hour", type=float, help="counted minutes of each hour; default 3, or 60 if needed")
+    parser.add_argument("--minutes-per-hour", type=float, help="counted of each hour; default 3, or 60 if needed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the result as JSON")
     return parser
@@ -139,7 +145,7 @@ def _timeline(minutes: float | None, hours: int, ask: FleetAsk, slots: Slots) ->
     if minutes is not None and not 0 < minutes <= HOUR_S / 60:
         raise InputError(f"--minutes-per-hour is {minutes:g}; it must be above 0 and at most 60")
     if changing and minutes is not None and minutes < HOUR_S / 60:
-        raise InputError(f"--minutes-per-hour is {minutes:g}; with scaling or spot losses only whole hours (60) will do")
+        raise InputError(f"--minutes-per-hour is {minutes:g}; with scaling or spot losses it must be 60")
     counted_s = HOUR_S if changing else (minutes or SAMPLED_MINUTES) * 60
     warm_in_s = max(WARM_IN_S, math.ceil(3 * slots.service_s))
     if counted_s + warm_in_s >= HOUR_S:

@@ -90,7 +90,7 @@ class TraceTraffic:
 
 
 def weekly_rates(requests_per_s: float | None, shape: Path | None) -> tuple[float, ...]:
-    """168 rates from Monday 00:00 UTC: a flat one, those of a file, or the file's scaled to a mean; raises InputError."""
+    """168 rates from Monday 00:00 UTC: a flat one, a file's, or a file's scaled to a mean; raises InputError."""
     if requests_per_s is not None and not 0 < requests_per_s < math.inf:
         raise InputError(f"--requests-per-second is {requests_per_s:g}; it must be a number above 0")
     if shape is None:

@@ -39,7 +39,7 @@ class ReplicaModel:
             )
         if fit is None:
             raise InputError(
-                "derived.step_model of the record is null; a fleet is simulated from a calibration of the embedded engine"
+                "derived.step_model of the record is null; a fleet is simulated from a calibration of our own engine"
             )
         model = StepModel(**{"mixed": 0.0} | fit.coefficients)
         return cls(

@@ -4,9 +4,9 @@ Fluid: `ceil(rate · (1 + headroom) / λ_plan)` replicas, as if traffic were a s
 
 Erlang C (M/M/c): Poisson arrivals, one common queue without limit, first come first served, and c = replicas × slots
 servers that each serve one request at a time. A slot is a place in a replica's batch: as many as rows and memory hold
-(a whole request each) and as keep the mean step inside the SLO's time per token. Serving takes an exponential time whose
-mean is that of a request in a full batch. So it knows nothing of lengths that differ, of bursts, of the router, of
-steps that are quick while few run, nor of more running than there are slots; of latencies it only says how long a
+(a whole request each) and as keep the mean step inside the SLO's time per token. Serving takes an exponential time
+whose mean is that of a request in a full batch. So it knows nothing of lengths that differ, of bursts, of the router,
+of steps that are quick while few run, nor of more running than there are slots; of latencies it only says how long a
 request waits for a slot.
 """
 
@@ -38,8 +38,8 @@ class Slots:
         """From the step model, for requests that all have the mean lengths."""
         config, (prompt, output) = model.config, mean_lengths
         most = min(config.rows, (config.num_blocks - 1) // config.blocks_for(math.ceil(prompt + output)))
-        slots = 1
-        while slots < most and _full_batch(model, slots + 1, prompt, output)[0] * 1000 <= model.slo.tpot_p95_ms * output:
+        slots, longest_s = 1, model.slo.tpot_p95_ms / 1000 * output
+        while slots < most and _full_batch(model, slots + 1, prompt, output)[0] <= longest_s:
             slots += 1
         service_s, first_token_s = _full_batch(model, slots, prompt, output)
         return cls(slots, service_s, first_token_s)
@@ -48,18 +48,20 @@ class Slots:
 def _full_batch(model: ReplicaModel, running: int, prompt: float, output: float) -> tuple[float, float]:
     """Mean seconds that a request is there while so many always run, and those until its first token.
 
-    While it is there each of the others ends once and is replaced. Their prompts take steps of their own while there
-    are steps enough, and share steps, or are all that steps are made of, when there are not.
+    While it is there each of them ends once and is replaced. A prompt takes steps of its own while there are steps
+    enough; where there are not, every step computes prompts, and is as full as the token budget.
     """
-    own_steps = prompt / max(1, model.config.token_budget - running)
-    with_prompt = min(running * math.ceil(own_steps), max(output, running * own_steps))
-    context = round(running * (prompt + output / 2))
+    budget = model.config.token_budget
+    own_steps = math.ceil(prompt / max(1, budget - running))
+    with_prompt = min(running * own_steps, max(output, running * (prompt + output) / budget))
+    decoding = round(running * output / max(output, with_prompt))  # the others compute their prompts
+    context = round(decoding * (prompt + output / 2))
     share = running / with_prompt  # of a prompt, in a step that computes prompts
     pairs = round(share * prompt * (prompt + 1) / 2)
-    mixed_ms = model.step_ms(running - 1, max(1, round(share * prompt)), context, pairs)
+    mixed_ms = model.step_ms(min(decoding, running - 1), max(1, round(share * prompt)), context, pairs)
     plain_ms = model.step_ms(running, 0, context, 0)
     service_ms = with_prompt * mixed_ms + max(0.0, output - with_prompt) * plain_ms
-    return service_ms / 1000, math.ceil(own_steps) * mixed_ms / 1000
+    return service_ms / 1000, own_steps * mixed_ms / 1000
 
 
 def fluid_replicas(requests_per_s: float, plan_requests_per_s: float, headroom: float) -> int:

@@ -1,4 +1,4 @@
-"""What a simulated fleet did, `costadvisor.fleet/1`: frozen, with a canonical JSON form. Null means not enough to say."""
+"""What a simulated fleet did, `costadvisor.fleet/1`: frozen, with a canonical JSON form. Null: not enough to say."""
 
 import json
 from dataclasses import asdict, dataclass

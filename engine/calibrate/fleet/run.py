@@ -4,7 +4,14 @@ from collections.abc import Callable, Sequence
 
 from engine.calibrate.fleet.arrivals import Traffic
 from engine.calibrate.fleet.ask import FleetAsk, ReplicaModel
-from engine.calibrate.fleet.estimates import MET_SHARE, Slots, erlang_c_replicas, fluid_replicas, mean_wait_s, ttft_share
+from engine.calibrate.fleet.estimates import (
+    MET_SHARE,
+    Slots,
+    erlang_c_replicas,
+    fluid_replicas,
+    mean_wait_s,
+    ttft_share,
+)
 from engine.calibrate.fleet.result import Compared, Estimate, FleetResult, Hour, Served
 from engine.calibrate.fleet.simulation import Simulation
 from engine.calibrate.fleet.tally import HourTally
@@ -17,11 +24,12 @@ def simulate_fleet(
     traffic: Traffic,
     mean_lengths: tuple[float, float],
     record_sha256: str | None = None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> FleetResult:
     """Run a fleet; `mean_lengths` are the mean input and output tokens that Erlang C is told. Raises InputError for
     traffic with requests that a replica can't hold."""
     _refuse_too_long(model, traffic)
-    tally = Simulation(model, ask, traffic).run()
+    tally = Simulation(model, ask, traffic, progress).run()
     slots, timeline = Slots.of(model, mean_lengths), traffic.timeline
     hours = []
     for number, (rate, sums) in enumerate(zip(traffic.requests_per_s, tally.hours, strict=True)):
@@ -49,8 +57,8 @@ def _refuse_too_long(model: ReplicaModel, traffic: Traffic) -> None:
     most = min(config.max_model_len, (config.num_blocks - 1) * config.block_size)
     if sum(longest) > most:
         raise InputError(
-            f"the traffic's longest request has {longest.input} tokens in and {longest.output} out; the record's engine "
-            f"holds {most} of one request"
+            f"the traffic's longest request has {longest.input} tokens in and {longest.output} out; "
+            f"the record's engine holds {most} of one request"
         )
 
 

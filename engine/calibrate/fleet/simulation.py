@@ -23,10 +23,14 @@ Event = Callable[[float], None]
 class Simulation:
     """One run. A request that finds no ready replica waits for one; one whose replica is lost is sent again."""
 
-    def __init__(self, model: ReplicaModel, ask: FleetAsk, traffic: Traffic) -> None:
+    def __init__(
+        self, model: ReplicaModel, ask: FleetAsk, traffic: Traffic, progress: Event = lambda share: None
+    ) -> None:
+        """`progress` is told with each hour what share of the time is over."""
         self.model = model
         self.ask = ask
         self.traffic = traffic
+        self.progress = progress
         self.tally = Tally(traffic.timeline, model.slo)
         self.router = ROUTERS[ask.router](ask.seed)
         self.replicas: list[Replica] = []  # asked for and not gone
@@ -39,13 +43,16 @@ class Simulation:
         self._arrivals = 0  # since the last tick
         self._scaler: Autoscaler | None = None
         if ask.autoscaling is not None:
-            self._scaler = Autoscaler(ask.autoscaling, model.plan_requests_per_s / (1 + ask.headroom))
+            one_replica = model.plan_requests_per_s / (1 + ask.headroom)
+            self._scaler = Autoscaler(ask.autoscaling, one_replica, ask.replicas)
 
     def run(self) -> Tally:
         for _ in range(self.ask.replicas):
             self._ask_for_one(0.0, 0.0)
         if self._scaler is not None:
             self._at(TICK_S, self._tick)
+        for hour in range(1, self.traffic.timeline.hours):
+            self._at(hour * self.traffic.timeline.segment_s, lambda at: self.progress(at / self.end_s))
         for at, lengths in self.traffic.arrivals():
             self._pass(at)
             self._arrive(at, Sent(at, lengths))
@@ -110,7 +117,7 @@ class Simulation:
             return
         replica.catch_up(at)
         self.tally.lost_replicas += 1
-        self._leave(replica, at)
+        self._leave(replica, max(at, replica.clock_s))
         if not replica.draining:
             self._ask_for_one(at, self.ask.scale_up_delay_s)
         for sent in replica.live.values():
@@ -151,7 +158,7 @@ class Simulation:
     def _drain(self) -> None:
         """Let everybody finish who can; what happens after the end is neither billed nor scaled."""
         until = self.end_s + DRAIN_S
-        while self._agenda and any(replica.live for replica in self.replicas) | bool(self.held):
+        while self._agenda and (self.held or any(replica.live for replica in self.replicas)):
             if self._agenda[0][0] > until:
                 break
             self._pass(self._agenda[0][0])

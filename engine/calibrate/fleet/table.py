@@ -16,10 +16,11 @@ def table(result: FleetResult, *, of_week: bool) -> str:
 
 def _totals(result: FleetResult) -> Iterator[str]:
     total, ask = result.total, result.ask
-    yield f"{len(result.hours)} hours, {ask.replicas} replicas at the start, {ask.router.replace('_', ' ')}{_sample(result)}"
+    router = ask.router.replace("_", " ")
+    yield f"{len(result.hours)} hours, {ask.replicas} replicas at the start, {router}{_sample(result)}"
     yield (
-        f"requests       {total.arrived:,} arrived, {total.overflowed:,} overflowed ({_percent(total.overflow_share)}), "
-        f"{total.finished:,} finished, {total.resent:,} sent again"
+        f"requests       {total.arrived:,} arrived, {total.overflowed:,} overflowed "
+        f"({_percent(total.overflow_share)}), {total.finished:,} finished, {total.resent:,} sent again"
     )
     yield (
         f"SLO met        {_percent(total.slo_met_share)}: TTFT {_percent(total.ttft_met_share)} "
@@ -29,8 +30,8 @@ def _totals(result: FleetResult) -> Iterator[str]:
     yield f"TPOT ms        {_latency(total.tpot_ms)}"
     yield f"queue          {total.queue_mean:.3g} on average, {total.queue_max:,} at most"
     yield (
-        f"replicas       {total.replicas_mean:.2f} ready on average, computing {_percent(total.utilization)} of the time, "
-        f"{total.replica_hours_billed:,.1f} replica-hours billed, {result.lost_replicas} lost"
+        f"replicas       {total.replicas_mean:.2f} ready on average, computing {_percent(total.utilization)} of the "
+        f"time, {total.replica_hours_billed:,.1f} replica-hours billed, {result.lost_replicas} lost"
     )
 
 

@@ -1,4 +1,4 @@
-"""What happened, added up by hour. Nothing is kept of single requests, so that a week takes no more memory than a day."""
+"""What happened, added up by hour. Nothing is kept of single requests: a week takes as much memory as a day."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -43,7 +43,12 @@ class HourTally:
         return total
 
 
-JOINED: dict[str, Callable[[Any, Any], Any]] = {"queue_max": max, "ttft_ms": Histogram.merge, "tpot_ms": Histogram.merge}
+# How two hours' values become one, where not by adding.
+JOINED: dict[str, Callable[[Any, Any], Any]] = {
+    "queue_max": max,
+    "ttft_ms": Histogram.merge,
+    "tpot_ms": Histogram.merge,
+}
 
 
 class Tally:

@@ -9,10 +9,20 @@ from hypothesis import strategies as st
 
 from engine.calibrate.load import Stepped, run_level
 from engine.calibrate.metrics import nearest_rank
-from engine.calibrate.simulator import OpenLoad, SimulatedBackend
+from engine.calibrate.simulator import OpenLoad, Run, SimulatedBackend
 from engine.calibrate.step_model import StepModel
 from engine.calibrate.workload import Lengths, Workload
 from engine.config import SchedulerConfig
+
+
+@given(st.integers(1, 400), st.floats(1e-3, 1.0), st.floats(0.0, 0.01), st.floats(1e-4, 1e3))
+def test_how_many_steps_start_in_time(steps: int, first_s: float, growth_s: float, seconds: float) -> None:
+    run = Run(steps, first_s, growth_s, [], [])
+    starts = [run.seconds(step) for step in range(steps)]
+    assert run.started_within(seconds) == max(1, sum(start < seconds for start in starts))
+    assert run.seconds(steps) == pytest.approx(sum(first_s + growth_s * step for step in range(steps)))
+    assert run.started_within(math.inf) == steps
+
 
 lengths = st.builds(Lengths, st.integers(1, 60) | st.integers(100, 400), st.integers(1, 40))
 workloads = st.lists(lengths, min_size=1, max_size=5).map(
