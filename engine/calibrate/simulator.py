@@ -141,7 +141,8 @@ class SimulatedBackend:
         scheduler = self.scheduler
         if scheduler.waiting and not self._stuck:
             return None
-        decodes = list(filter(_decodes, scheduler.running))
+        # Those that have a token and compute it next; the others are at their prompts.
+        decodes = [r for r in scheduler.running if r.planned - r.computed == 1 and len(r.tokens) > len(r.prompt)]
         chunks = self._chunks if len(decodes) < len(scheduler.running) else []
         if len(decodes) + len(chunks) < len(scheduler.running):
             return None
@@ -156,9 +157,11 @@ class SimulatedBackend:
     def _held(self, decodes: list[Request], steps: int) -> int:
         """As many of the steps as there is memory for, without preempting anybody."""
         available = self.scheduler.pool.available
+        if len(decodes) * self.scheduler.config.blocks_for(steps) <= available:
+            return steps
 
         def wanted(steps: int) -> int:
-            return sum(self._blocks_missing(r, steps) for r in decodes if r.computed + steps > r.ceiling)
+            return sum(self._blocks_missing(request, steps) for request in decodes)
 
         if wanted(steps) <= available:
             return steps
@@ -196,11 +199,6 @@ class SimulatedBackend:
             self._stuck = False
             self._chunks = []
         self._looked = False
-
-
-def _decodes(request: Request) -> bool:
-    """Whether its next step is a decode, and not a prompt's last token."""
-    return request.planned - request.computed == 1 and len(request.tokens) > len(request.prompt)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -12,11 +12,11 @@ from engine.request import Request, State
 
 @dataclass(slots=True)
 class Sent:
-    """A request on its way; `first_s` is when its first token came, of the attempt that is under way."""
+    """A request on its way; `first_s` is when its first token came, of the last attempt in which one did."""
 
     at_s: float
     lengths: Lengths
-    first_s: float | None = None
+    first_s: float = 0.0
 
 
 class Replica:
@@ -31,8 +31,8 @@ class Replica:
         self.due_s = math.inf  # until then nobody starts or leaves, if nobody comes
         self._backend = SimulatedBackend(model.config, model.step_ms)
         self._waiting = self._backend.scheduler.waiting
-        self._running = self._backend.scheduler.running
         self._tally = tally
+        self._unanswered: set[Request] = set()  # of those that are live
         self._left = 0  # with the last step
         self._backend.wait_until(ready_s)
 
@@ -54,7 +54,9 @@ class Replica:
         backend = self._backend
         backend.wait_until(at)
         self._tally.waited(at, backend.clock_s - at)
-        self.live[backend.submit(sent.lengths)] = sent
+        request = backend.submit(sent.lengths)
+        self.live[request] = sent
+        self._unanswered.add(request)
         self.due_s = backend.clock_s
 
     def settle(self, at: float) -> None:
@@ -76,19 +78,19 @@ class Replica:
             self._advance(at)
 
     def _advance(self, until: float) -> None:
-        backend, began, before = self._backend, self._backend.clock_s, len(self._running)
+        backend, began = self._backend, self._backend.clock_s
         sampled, repeats = backend.advance(until)
         self._tally.worked(began, backend.clock_s - began, len(self._waiting))
         self._left = 0
-        if repeats == 1 or len(self._running) < before:
-            for request in sampled:
-                self._sampled(request)
+        if repeats == 1 and self._unanswered:
+            for request in [request for request in sampled if request in self._unanswered]:
+                self._unanswered.remove(request)
+                self.live[request].first_s = backend.clock_s
+        for request in sampled:
+            if request.state is State.FINISHED:
+                self._end(request)
 
-    def _sampled(self, request: Request) -> None:
-        sent = self.live[request]
-        if sent.first_s is None:
-            sent.first_s = self._backend.clock_s
-        if request.state is State.FINISHED:
-            del self.live[request]
-            self._left += 1
-            self._tally.finished(sent.at_s, sent.first_s, self._backend.clock_s, sent.lengths.output)
+    def _end(self, request: Request) -> None:
+        sent = self.live.pop(request)
+        self._left += 1
+        self._tally.finished(sent.at_s, sent.first_s, self._backend.clock_s, sent.lengths.output)

@@ -122,7 +122,6 @@ class Simulation:
             self._ask_for_one(at, self.ask.scale_up_delay_s)
         for sent in replica.live.values():
             self.tally.resent(sent.at_s)
-            sent.first_s = None
             self._send(at, sent)
 
     def _tick(self, at: float) -> None:
