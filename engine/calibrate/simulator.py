@@ -17,7 +17,8 @@ import numpy as np
 
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.load import Stepped, run_level
-from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload import Content, Lengths, Workload
+from engine.calibrate.workload.prompts import marks
 from engine.config import SchedulerConfig
 from engine.request import Request, SamplingParams
 from engine.scheduler import Chunk, Scheduler, Step
@@ -58,13 +59,15 @@ class Run:
 class SimulatedBackend:
     """A replica whose steps take `step_ms(…)` milliseconds of virtual time.
 
-    Prompts carry lengths only. Random prompts never share a prefix, so the prefix cache is left out of the simulation.
+    Prompts carry marks for tokens, alike where real prompts are. Where none shares a prefix with another, they carry
+    lengths only, and the prefix cache is left out of the simulation.
     Alike steps are taken at once, with the same clock and the same blocks as one by one; whether the next step will be
     like the last is read from what the scheduler planned, and never decided here.
     """
 
     def __init__(self, config: SchedulerConfig, step_ms: StepTime) -> None:
         self.scheduler = Scheduler(replace(config, prefix_cache=False))
+        self.prefix_cache = config.prefix_cache
         self.step_ms = step_ms
         self.clock_s = 0.0
         self._ids = itertools.count()
@@ -79,11 +82,21 @@ class SimulatedBackend:
     def wait_until(self, when: float) -> None:
         self.clock_s = max(self.clock_s, when)
 
-    def reset(self, seed: int) -> None:
-        """Nothing to forget: prompts have no content."""
+    @property
+    def block_size(self) -> int:
+        return self.scheduler.config.block_size
+
+    def reset(self, spec: LevelSpec) -> None:
+        pool = self.scheduler.pool
+        pool.reset()
+        pool.prefix_cache = self.prefix_cache and spec.shares_prefixes
 
     def submit(self, lengths: Lengths) -> Request:
-        request = _blank(next(self._ids), lengths)
+        number = next(self._ids)
+        marked = self.scheduler.pool.prefix_cache
+        request = (
+            Request(number, marks(lengths, number), _params(lengths.output)) if marked else _blank(number, lengths)
+        )
         self._stuck = self._stuck and len(self.scheduler.waiting) > 0
         self._looked = False
         self.scheduler.submit(request)
@@ -139,11 +152,13 @@ class SimulatedBackend:
 
     def _alike(self) -> Run | None:
         scheduler = self.scheduler
-        if scheduler.waiting and not self._stuck:
+        # With a prefix cache, what waits may find more of its beginning with every chunk of what runs.
+        shared = scheduler.pool.prefix_cache
+        if scheduler.waiting and (shared or not self._stuck):
             return None
         # Those that have a token and compute it next; the others are at their prompts.
         decodes = [r for r in scheduler.running if r.planned - r.computed == 1 and len(r.tokens) > len(r.prompt)]
-        chunks = self._chunks if len(decodes) < len(scheduler.running) else []
+        chunks = self._chunks if len(decodes) < len(scheduler.running) and not shared else []
         if len(decodes) + len(chunks) < len(scheduler.running):
             return None
         steps = min([r.limit - len(r.tokens) for r in decodes] + [self._long_for(chunk) for chunk in chunks], default=0)
@@ -165,6 +180,8 @@ class SimulatedBackend:
 
         if wanted(steps) <= available:
             return steps
+        if self.scheduler.pool.prefix_cache:
+            return 0  # who is preempted finds again what was committed step by step
         return bisect_right(range(steps), available, key=wanted) - 1
 
     def _blocks_missing(self, request: Request, steps: int) -> int:
@@ -224,17 +241,16 @@ class OpenLoad:
 
     lengths: tuple[Lengths, ...]
     unit_arrivals: tuple[float, ...]  # seconds at one request per second
+    content: Content
 
     @classmethod
     def draw(cls, workload: Workload, requests: int, seed: int | Sequence[int]) -> "OpenLoad":
         rng = np.random.default_rng(seed)
-        lengths = workload.sample(requests, rng)
-        shape = workload.burstiness
-        arrivals = rng.gamma(shape, 1 / shape, requests).cumsum()
-        return cls(lengths, tuple((arrivals * (requests / arrivals[-1])).tolist()))
+        lengths, arrivals = workload.traffic(requests, rng)
+        return cls(lengths, tuple(arrivals.tolist()), workload.content)
 
     def first(self, requests: int) -> "OpenLoad":
-        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests])
+        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests], self.content)
 
     def level(self, id: str, purpose: str, seed: int, rate: float, warm_in_requests: int, limit_s: float) -> LevelSpec:
         """The level that sends this load at `rate` requests per second; its window ends with the last arrival."""
@@ -249,6 +265,7 @@ class OpenLoad:
             warm_in_s=warm_in,
             window_s=arrivals[-1] - warm_in,
             limit_s=limit_s,
+            content=self.content,
         )
 
 

@@ -126,6 +126,8 @@ def _traffic(
         return trace, (sum(p.input for p in trace.lengths) / count, sum(p.output for p in trace.lengths) / count)
     rates = weekly_rates(args.requests_per_second, args.hourly_shape)
     workload = workload_read(args.workload) if args.workload is not None else _workload(record)
+    if workload.prefix_hit_share:
+        raise InputError("--workload: prefix_hit_share must be 0; a fleet's replicas share no prefixes yet")
     timeline = _timeline(args.minutes_per_hour, len(rates), ask, Slots.of(model, workload.mean))
     return HourlyTraffic(timeline, rates, workload, ask.seed), workload.mean
 
@@ -134,7 +136,8 @@ def _workload(record: Record) -> Workload:
     """The one that was measured."""
     asked = record.workload
     if asked.mix is None:
-        raise InputError(f"the record's lengths came from the trace {asked.trace}; give it again with --workload FILE")
+        source = f"the trace {asked.trace}" if asked.kind == "trace" else "distributions"
+        raise InputError(f"the record's lengths came from {source}; give them again with --workload FILE")
     pairs = tuple(Lengths(pair.input, pair.output) for pair in asked.mix)
     return Workload(asked.kind, pairs, tuple(pair.weight for pair in asked.mix), asked.burstiness)
 

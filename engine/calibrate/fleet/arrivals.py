@@ -1,18 +1,17 @@
 """When requests arrive, and how long they are: 168 hourly rates with gamma gaps, or a trace with its own times."""
 
-import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from engine.calibrate.fleet.timeline import HOUR_S, Timeline
-from engine.calibrate.workload import AZURE_HEADER, Lengths, Workload
+from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload.trace import trace_read
 from engine.errors import InputError
 
 WEEK_HOURS = 168
@@ -54,15 +53,19 @@ class HourlyTraffic:
         shape = self.workload.burstiness
         ends = np.arange(self.timeline.hours + 1) * self.timeline.segment_s
         expected = np.concatenate([[0.0], np.cumsum(np.array(self.requests_per_s) * self.timeline.segment_s)])
-        reached = 0.0
+        reached, lengths = 0.0, self._lengths()
         while True:
             due = reached + rng.gamma(shape, 1 / shape, DRAWN_AT_ONCE).cumsum()
             reached = due[-1]
             inside = due[due < expected[-1]]
-            lengths = self.workload.sample(len(inside), rng)
-            yield from zip(np.interp(inside, expected, ends).tolist(), lengths, strict=True)
+            yield from zip(np.interp(inside, expected, ends).tolist(), lengths, strict=False)
             if len(inside) < len(due):
                 return
+
+    def _lengths(self) -> Iterator[Lengths]:
+        rng = np.random.default_rng([self.seed, 4])
+        while True:
+            yield from self.workload.sample(DRAWN_AT_ONCE, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class TraceTraffic:
 
     @property
     def longest(self) -> Lengths:
-        return max(self.lengths, key=sum)
+        return max(self.lengths, key=lambda lengths: lengths.total)
 
     def arrivals(self) -> Iterator[tuple[float, Lengths]]:
         yield from zip(self.at_s, self.lengths, strict=True)
@@ -121,53 +124,5 @@ def _weights(path: Path) -> list[float]:
 
 def trace_traffic(path: Path) -> TraceTraffic:
     """Read Azure's CSV or Mooncake's JSONL with its times; raises InputError naming the line."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--trace {path} can't be read ({error}); give a Mooncake .jsonl or an Azure .csv") from None
-    rows = sorted(_azure(path, lines) if path.suffix == ".csv" else _mooncake(path, lines))
-    if not rows:
-        raise InputError(f"--trace {path} has no requests; it must have at least one")
-    first = rows[0][0]
-    return TraceTraffic(tuple(at - first for at, _ in rows), tuple(lengths for _, lengths in rows))
-
-
-def _azure(path: Path, lines: Sequence[str]) -> Iterator[tuple[float, Lengths]]:
-    rows = csv.reader(lines)
-    header = next(rows, [])
-    if header != AZURE_HEADER:
-        raise InputError(f"{path} line 1: the columns are {','.join(header)!r}; they must be {','.join(AZURE_HEADER)}")
-    for number, row in enumerate(rows, start=2):
-        where = f"{path} line {number}"
-        if len(row) != len(AZURE_HEADER):
-            raise InputError(f"{where}: {len(row)} columns; there must be {len(AZURE_HEADER)}")
-        try:
-            # Seven decimals, where Python reads six.
-            at = datetime.strptime(row[0][:26], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            raise InputError(f"{where}: TIMESTAMP is {row[0]!r}; it must be like 2023-11-16 18:15:46.680590") from None
-        yield at, Lengths(_tokens(where, AZURE_HEADER[1], row[1]), _tokens(where, AZURE_HEADER[2], row[2]))
-
-
-def _mooncake(path: Path, lines: Sequence[str]) -> Iterator[tuple[float, Lengths]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        try:
-            row = json.loads(line)
-            at, asked, answered = row["timestamp"], row["input_length"], row["output_length"]
-        except (ValueError, TypeError, KeyError):
-            raise InputError(f"{where}: it must be a JSON object with timestamp, input_length, output_length") from None
-        if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
-            raise InputError(f"{where}: timestamp is {at!r}; it must be a number of milliseconds")
-        yield at / 1000, Lengths(_tokens(where, "input_length", asked), _tokens(where, "output_length", answered))
-
-
-def _tokens(where: str, name: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool) or float(value) != int(value) or int(value) < 1:
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: {name} is {value!r}; it must be a whole number of tokens, at least 1") from None
-    return int(value)
+    trace = trace_read(path)
+    return TraceTraffic(trace.seconds, trace.lengths)

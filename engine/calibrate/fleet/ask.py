@@ -37,6 +37,11 @@ class ReplicaModel:
                 f"derived.max_rate of the record is null ({record.derived.no_rate_because}); a fleet is simulated from "
                 "a record with a rate"
             )
+        if record.workload.prefix_hit_share:
+            raise InputError(
+                f"workload.prefix_hit_share of the record is {record.workload.prefix_hit_share:g}; a fleet's replicas "
+                "share no prefixes yet, so that only a record with 0 will do"
+            )
         if fit is None:
             raise InputError(
                 "derived.step_model of the record is null; a fleet is simulated from a calibration of our own engine"

@@ -55,7 +55,7 @@ def simulate_fleet(
 def _refuse_too_long(model: ReplicaModel, traffic: Traffic) -> None:
     config, longest = model.config, traffic.longest
     most = min(config.max_model_len, (config.num_blocks - 1) * config.block_size)
-    if sum(longest) > most:
+    if longest.total > most:
         raise InputError(
             f"the traffic's longest request has {longest.input} tokens in and {longest.output} out; "
             f"the record's engine holds {most} of one request"

@@ -11,7 +11,7 @@ from engine.calibrate.load import Stepped, run_level
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, Run, SimulatedBackend
 from engine.calibrate.step_model import StepModel
-from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload import Content, Lengths, Workload
 from engine.config import SchedulerConfig
 
 
@@ -24,9 +24,11 @@ def test_how_many_steps_start_in_time(steps: int, first_s: float, growth_s: floa
     assert run.started_within(math.inf) == steps
 
 
-lengths = st.builds(Lengths, st.integers(1, 60) | st.integers(100, 400), st.integers(1, 40))
-workloads = st.lists(lengths, min_size=1, max_size=5).map(
-    lambda pairs: Workload("mix", tuple(pairs), (1.0,) * len(pairs))
+lengths = st.builds(Lengths, st.integers(1, 60) | st.integers(100, 400), st.integers(1, 40), st.just(()))
+workloads = st.builds(
+    lambda pairs, share: Workload("mix", tuple(pairs), (1.0,) * len(pairs), content=Content(share)),
+    st.lists(lengths, min_size=1, max_size=5),
+    st.sampled_from([0.0, 0.4]),
 )
 small = st.builds(
     SchedulerConfig,

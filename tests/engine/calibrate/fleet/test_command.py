@@ -87,7 +87,7 @@ BAD: list[tuple[list[str], str]] = [
     ([*DEMAND, "--replicas", "1", "--headroom", "inf"], "--headroom is inf"),
     ([*DEMAND, "--replicas", "1", "--seed", "-1"], "--seed is -1"),
     ([*DEMAND, "--replicas", "1", "--out", "nowhere/fleet.json"], "--out: folder nowhere does not exist"),
-    (["--trace", "none.csv", "--replicas", "1"], "--trace none.csv can't be read"),
+    (["--trace", "none.csv", "--replicas", "1"], "trace none.csv can't be read"),
     (["--trace", "t.csv", "--replicas", "1", "--minutes-per-hour", "3"], "don't go with --trace"),
 ]
 
@@ -108,8 +108,9 @@ def test_a_bad_question_is_refused(
     [
         (("derived", "max_rate"), None, "derived.max_rate of the record is null (unknown)"),
         (("derived", "step_model"), None, "derived.step_model of the record is null"),
+        (("workload", "prefix_hit_share"), 0.4, "workload.prefix_hit_share of the record is 0.4"),
         (("engine", "num_blocks"), None, "engine.num_blocks of the record is null"),
-        (("workload", "mix"), None, "the record's lengths came from the trace None; give it again with --workload"),
+        (("workload", "mix"), None, "the record's lengths came from distributions; give them again with --workload"),
         (("workload", "mix"), [{"input": 9000, "output": 9, "weight": 1.0}], "holds 8192 of one request"),
         (("cold_start",), None, "give --scale-up-delay-s"),
     ],
@@ -124,6 +125,8 @@ def test_a_record_that_does_not_do_is_refused(
 ) -> None:
     part = plain if len(place) == 1 else plain[place[0]]
     part[place[-1]] = value
+    if place[-1] == "mix" and value is None:
+        part["kind"] = "distribution"
     if place[-1] == "max_rate":
         plain["derived"]["no_rate_because"] = "unknown"
     path = tmp_path / "record.json"
