@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from engine.errors import InputError
@@ -19,6 +19,7 @@ HOSTS_VARIABLE = "COSTADVISOR_ENDPOINT_HOSTS"
 PORTS = {"http": 80, "https": 443}
 LOOPBACK = ("127.0.0.0/8", "::1/128")  # what the name localhost stands for
 
+Api = Literal["completions", "chat"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -64,6 +65,11 @@ def hosts_of_environment() -> list[str]:
 
 
 def _parsed(url: str) -> SplitResult:
+    if any(sign in url for sign in "@?#"):
+        raise InputError(
+            "--endpoint holds a user, a password, a query or a fragment; give the bare address, and a key by "
+            "--api-key-env NAME"
+        )
     try:
         parts = urlsplit(url)
         good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
@@ -71,11 +77,6 @@ def _parsed(url: str) -> SplitResult:
         good = False
     if not good:
         raise InputError(f"--endpoint {url!r} is not an address; it must be like https://host:8000/v1")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise InputError(
-            "--endpoint holds a user, a password, a query or a fragment; give the bare address, and a key by "
-            "--api-key-env NAME"
-        )
     return parts
 
 

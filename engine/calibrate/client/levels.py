@@ -199,7 +199,8 @@ class _ClosedLoop(_Loop):
         keeping = [asyncio.create_task(self._keep(place)) for place in range(1, self.concurrency + 1)]
         try:
             await asyncio.wait_for(self.opened.wait(), self.spec.limit_s)
-            self.log.window = (self.time, self.time + self.spec.window_s)
+            opened = self.time
+            self.log.window = (opened, opened + self.spec.window_s)
             await sleep_until(self.zero + self.log.window[1])
         except TimeoutError:
             pass  # the window never opened

@@ -16,13 +16,14 @@ from engine.calibrate.workload import Lengths
 
 IDS = (1000, 31000)  # in the vocabulary of every current model, clear of special tokens at either end
 # A token each, with the space before it, in all common vocabularies.
-WORDS = (
+COMMON = (
     "the of and to in is that for it as was with be by on not he his but at are this have from or had an they which "
     "one you were all her she there would their we him been has when who will no more if out so up said what its "
     "about than into them can only other time new some could these two may first then do any like my now over such "
     "our man me even most made after also did many off before must well back through years much where your way down "
     "should because long each just state those people too good little world"
-).split()
+)
+WORDS = tuple(COMMON.split())
 
 
 @dataclass(slots=True)

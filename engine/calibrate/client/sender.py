@@ -112,7 +112,5 @@ def _only(models: list[str]) -> str:
 def _explained(failure: Failure) -> Exception:
     """What a person has to do about it, where that is known."""
     if failure.status in (401, 403):
-        return InputError(
-            f"--endpoint refuses the key ({failure}); give the variable that holds it, --api-key-env NAME"
-        )
+        return InputError(f"--endpoint refuses the key ({failure}); name the variable that holds it, --api-key-env")
     return failure

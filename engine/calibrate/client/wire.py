@@ -5,16 +5,17 @@ No retries, no redirects, no proxies, no cookies, and no limit on connections: w
 
 import asyncio
 import json
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from engine.calibrate.client.address import Address
+from engine.calibrate.client.address import Address, Api
 
 Body = dict[str, Any]
 
@@ -31,6 +32,7 @@ class Failure(Exception):
     def __init__(self, reason: str, detail: str, status: int | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+        self.detail = detail
         self.status = status
 
     @property
@@ -71,11 +73,14 @@ class Answer:
         count = sum(map(self._token, events))
         if count:
             self._read(at, count)
-        if self.closed_at is None and self.ended:
+        elif self.ended and self.closed_at is None:
             self.closed_at = at
 
     def finish(self) -> None:
-        """Count the last token if it had no text of its own: it came with the event that ended the answer."""
+        """The stream is over. Count the last token if it had no text of its own: it came with the event that ended the
+        answer. Raises Failure when there was none."""
+        if not self.ended:
+            raise Failure("stream cut", "it ended before the answer did")
         if self.closed_at is not None and self.completion_tokens == self.events + 1:
             self._read(self.closed_at, 1)
 
@@ -88,8 +93,8 @@ class Answer:
     def _token(self, event: Body) -> bool:
         """Whether an event brings a token. One without text does in a completion (half a character, say), but in a
         chat it only opens the answer."""
-        if "error" in event:
-            raise Failure("error in the stream", _excerpt(json.dumps(event["error"])))
+        if event.get("error"):
+            raise Failure("error in the stream", json.dumps(event["error"]))
         self._usage(event.get("usage") or {})
         choices = event.get("choices")
         if not choices:
@@ -104,17 +109,17 @@ class Answer:
         return bool(text) or (delta is None and not ends)
 
     def _usage(self, usage: Body) -> None:
-        self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
-        self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
-        self.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or self.cached_tokens
+        """The last one counts; some servers send it with every event."""
+        details = usage.get("prompt_tokens_details") or {}
+        self.prompt_tokens = _count(usage.get("prompt_tokens"), self.prompt_tokens)
+        self.completion_tokens = _count(usage.get("completion_tokens"), self.completion_tokens)
+        self.cached_tokens = _count(details.get("cached_tokens"), self.cached_tokens) or 0
 
 
 class Wire:
     """Sends requests to one server at its pinned address. A context manager that must be entered in a running loop."""
 
-    def __init__(
-        self, address: Address, api: Literal["completions", "chat"], key: str | None, silence_s: float
-    ) -> None:
+    def __init__(self, address: Address, api: Api, key: str | None, silence_s: float) -> None:
         self.address = address
         self.chat = api == "chat"
         self.url = address.url + ("/chat/completions" if self.chat else "/completions")
@@ -150,12 +155,12 @@ class Wire:
             async with self.session.get(f"{self.address.url}/models", allow_redirects=False) as response:
                 if response.status in REFUSALS:
                     return []
-                await self._check_status(response)
+                await _check_status(response)
                 listed = json.loads(await response.read())
                 return [str(model["id"]) for model in listed["data"]]
         except (ValueError, KeyError, TypeError):
             return []
-        except (aiohttp.ClientError, OSError) as error:
+        except (Failure, aiohttp.ClientError, OSError) as error:
             raise self._failure(error) from None
 
     async def stream(self, body: bytes, answer: Answer) -> None:
@@ -163,40 +168,32 @@ class Wire:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         try:
             async with self.session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
-                await self._check_status(response)
+                await _check_status(response)
                 if response.content_type != "text/event-stream":
                     raise Failure("not an event stream", f"the content type is {response.content_type}")
                 async for at, events in _events(response.content):
                     answer.hear(at, events)
-        except (AttributeError, TypeError, LookupError) as error:
-            raise Failure("garbage", f"an event of another shape than OpenAI's ({error})") from None
-        except (aiohttp.ClientError, OSError) as error:
+                answer.finish()
+        except (Failure, aiohttp.ClientError, OSError, AttributeError, TypeError, LookupError) as error:
             raise self._failure(error) from None
-        if not answer.ended:
-            raise Failure("stream cut", "it ended before the answer did")
-        answer.finish()
-
-    async def _check_status(self, response: aiohttp.ClientResponse) -> None:
-        if response.status != 200:
-            said = (await response.content.read(10 * EXCERPT)).decode(errors="replace")
-            where = f"to {response.headers.get('Location', '?')}; redirects are not followed. "
-            detail = (where if 300 <= response.status < 400 else "") + _excerpt(self._masked(said))
-            raise Failure(f"HTTP {response.status}", detail, response.status)
-
-    def _masked(self, text: str) -> str:
-        """A server's words without the key, which some repeat."""
-        return text.replace(self._key, "***") if self._key else text
 
     def _failure(self, error: Exception) -> Failure:
+        """What an error means, without the key, which some servers repeat."""
+        failure = error if isinstance(error, Failure) else self._meaning(error)
+        detail = failure.detail.replace(self._key, "***") if self._key else failure.detail
+        return Failure(failure.reason, _excerpt(detail), failure.status)
+
+    def _meaning(self, error: Exception) -> Failure:
+        if isinstance(error, AttributeError | TypeError | LookupError):
+            return Failure("garbage", f"an event of another shape than OpenAI's ({error})")
         if isinstance(error, asyncio.TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
             return Failure("silence", f"nothing came for {self.silence_s:g} s")
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-            said = error.os_error.strerror if isinstance(error, aiohttp.ClientConnectorError) else None
-            where = f"{self.address.host}:{self.address.port}"
-            return Failure("no connection", f"{where} ({said or f'no answer in {CONNECT_S:g} s'})")
+            why = os.strerror(error.errno) if error.errno else str(error)
+            return Failure("no connection", f"{self.address.host}:{self.address.port} ({why})")
         if isinstance(error, aiohttp.ClientPayloadError):
             return Failure("stream cut", "the connection closed in the middle of it")
-        return Failure("connection lost", _excerpt(self._masked(str(error) or type(error).__name__)))
+        return Failure("connection lost", str(error) or type(error).__name__)
 
 
 class _Pinned(AbstractResolver):
@@ -213,6 +210,18 @@ class _Pinned(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _count(value: object, before: int | None) -> int | None:
+    return value if type(value) is int and value >= 0 else before
+
+
+async def _check_status(response: aiohttp.ClientResponse) -> None:
+    if response.status != 200:
+        said = (await response.content.read(10 * EXCERPT)).decode(errors="replace")
+        if 300 <= response.status < 400:
+            said = f"to {response.headers.get('Location', '?')}; redirects are not followed"
+        raise Failure(f"HTTP {response.status}", said, response.status)
 
 
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[tuple[float, list[Body]]]:
@@ -233,9 +242,7 @@ def _parsed(lines: list[bytes]) -> list[Body]:
     try:
         events = [json.loads(text) for text in data if text != b"[DONE]"]
     except ValueError:
-        raise Failure("garbage", f"an event is not JSON: {_excerpt(data[-1].decode(errors='replace'))}") from None
-    if not all(isinstance(event, dict) for event in events):
-        raise Failure("garbage", f"an event is not an object: {_excerpt(data[-1].decode(errors='replace'))}")
+        raise Failure("garbage", f"an event is not JSON: {b' '.join(data).decode(errors='replace')}") from None
     return events
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from engine.errors import InputError
 
 FAULTS = {
+    "key": "refuses every key but the right one, and repeats it",
     "http429": "too many requests",
     "http500": "an internal error",
     "redirect": "sends the client elsewhere",

@@ -12,6 +12,7 @@ from engine.calibrate.mock.replica import Generation, Replica
 from engine.errors import InputError
 
 LARGEST_BODY = 64 << 20
+RIGHT_KEY = "Bearer right"  # of the fault `key`
 
 
 class Server:
@@ -64,7 +65,7 @@ class Server:
             fault = self.faults.of(asked.model)
             _refuse(raw, fault)
             max_tokens = max(1, asked.max_tokens // 2) if fault == "short" else asked.max_tokens
-            refusal = _turned_away(fault)
+            refusal = _turned_away(fault, request.headers.get("Authorization", ""))
             if refusal is not None:
                 return refusal
             generation = self.replica.submit(asked.prompt, max_tokens)
@@ -84,8 +85,10 @@ def _refuse(raw: Json, fault: str | None) -> None:
         raise InputError("unknown parameter: ignore_eos or min_tokens")
 
 
-def _turned_away(fault: str | None) -> web.Response | None:
+def _turned_away(fault: str | None, authorization: str) -> web.Response | None:
     """The answer of a server that does not even begin."""
+    if fault == "key" and authorization != RIGHT_KEY:
+        return web.json_response(error(401, f"wrong key: {authorization}"), status=401)
     if fault in ("http429", "http500"):
         status = int(fault[-3:])
         return web.json_response(error(status, FAULTS[fault]), status=status)

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server, a black box over HTTP, put under load by a process of its own (engine.calibrate.client).
+"""Any OpenAI-compatible server: a black box over HTTP, put under load by a client process of its own.
 
 It is running already and shared by nobody, or so the record must assume: its load time, device, number formats and
 scheduler stay unknown, and there is no step log. A level's `client` part says what the sender saw.
@@ -9,9 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Literal
 
-from engine.calibrate.client.address import Address
+from engine.calibrate.client.address import Address, Api
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.targets import TargetFacts
 from engine.calibrate.targets.child import Child
@@ -32,7 +31,7 @@ class EndpointTarget:
         self,
         address: Address,
         model: str | None,
-        api: Literal["completions", "chat"] = "completions",
+        api: Api = "completions",
         key_variable: str | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
