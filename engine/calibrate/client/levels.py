@@ -138,7 +138,8 @@ class _Loop:
     async def _progress(self, report: Report) -> None:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            report(self.time, sum(answer.events for answer in self.answers))
+            events = sum(answer.events for answer in self.answers)
+            report(self.time, round(events * self._tokens_per_event()))
 
     def _close(self, duration: float, *, complete: bool) -> LevelLog:
         log = self.log
@@ -156,7 +157,7 @@ class _Loop:
 
     def _tokens_per_event(self) -> float:
         """How many tokens an event of the stream brings, from the answers whose usage came."""
-        counted = [answer for answer in self.answers if answer.completion_tokens]
+        counted = [answer for answer in self.answers if answer.completion_tokens and answer.events]
         return sum(a.tokens for a in counted) / sum(a.events for a in counted) if counted else 1.0
 
     def _fill(self, row: RequestRow, answer: Answer) -> None:
@@ -243,4 +244,4 @@ class _OpenLoop(_Loop):
             self.send(lengths, body, at)
         await sleep_until(self.zero + end)
         if self.live:
-            await asyncio.wait(self.live, timeout=self.spec.limit_s)
+            await asyncio.wait(self.live, timeout=max(0.0, end + self.spec.limit_s - self.time))
