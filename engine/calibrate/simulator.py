@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.load import Stepped, run_level
-from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload import Content, Lengths, Workload
+from engine.calibrate.workload.prompts import marks
 from engine.config import SchedulerConfig
 from engine.request import Request, SamplingParams
 from engine.scheduler import Scheduler
@@ -23,13 +24,15 @@ StepTime = Callable[[int, int, int, int], float]
 class SimulatedBackend:
     """A replica whose steps take `step_ms(…)` milliseconds of virtual time.
 
-    Prompts carry lengths only. Random prompts never share a prefix, so the prefix cache is left out of the simulation.
+    Prompts carry marks for tokens, alike where real prompts are. Where none shares a prefix with another, the prefix
+    cache is left out of the simulation.
     Between an arrival, a finish and a prompt's chunk the scheduler plans the same decodes again and again; such steps
     are taken at once, with the same clock and the same blocks as one by one.
     """
 
     def __init__(self, config: SchedulerConfig, step_ms: StepTime) -> None:
         self.scheduler = Scheduler(replace(config, prefix_cache=False))
+        self.prefix_cache = config.prefix_cache
         self.step_ms = step_ms
         self.clock_s = 0.0
         self._ids = itertools.count()
@@ -40,12 +43,19 @@ class SimulatedBackend:
     def wait_until(self, when: float) -> None:
         self.clock_s = max(self.clock_s, when)
 
-    def reset(self, seed: int) -> None:
-        """Nothing to forget: prompts have no content."""
+    @property
+    def block_size(self) -> int:
+        return self.scheduler.config.block_size
+
+    def reset(self, spec: LevelSpec) -> None:
+        pool = self.scheduler.pool
+        pool.reset()
+        pool.prefix_cache = self.prefix_cache and spec.shares_prefixes
 
     def submit(self, lengths: Lengths) -> Request:
         params = SamplingParams(max_tokens=lengths.output, ignore_eos=True)
-        request = Request(next(self._ids), [0] * lengths.input, params)
+        number = next(self._ids)
+        request = Request(number, marks(lengths, number), params)
         self.scheduler.submit(request)
         return request
 
@@ -112,17 +122,16 @@ class OpenLoad:
 
     lengths: tuple[Lengths, ...]
     unit_arrivals: tuple[float, ...]  # seconds at one request per second
+    content: Content
 
     @classmethod
     def draw(cls, workload: Workload, requests: int, seed: int | Sequence[int]) -> "OpenLoad":
         rng = np.random.default_rng(seed)
-        lengths = workload.sample(requests, rng)
-        shape = workload.burstiness
-        arrivals = rng.gamma(shape, 1 / shape, requests).cumsum()
-        return cls(lengths, tuple((arrivals * (requests / arrivals[-1])).tolist()))
+        lengths, arrivals = workload.traffic(requests, rng)
+        return cls(lengths, tuple(arrivals.tolist()), workload.content)
 
     def first(self, requests: int) -> "OpenLoad":
-        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests])
+        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests], self.content)
 
     def level(self, id: str, purpose: str, seed: int, rate: float, warm_in_requests: int, limit_s: float) -> LevelSpec:
         """The level that sends this load at `rate` requests per second; its window ends with the last arrival."""
@@ -137,6 +146,7 @@ class OpenLoad:
             warm_in_s=warm_in,
             window_s=arrivals[-1] - warm_in,
             limit_s=limit_s,
+            content=self.content,
         )
 
 

@@ -13,7 +13,7 @@ from engine.calibrate.step_model import StepModel
 from engine.calibrate.workload import Lengths, Workload
 from engine.config import SchedulerConfig
 
-workloads = st.lists(st.builds(Lengths, st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=5).map(
+workloads = st.lists(st.builds(Lengths, st.integers(1, 60), st.integers(1, 40), st.just(())), min_size=1, max_size=5).map(
     lambda pairs: Workload("mix", tuple(pairs), (1.0,) * len(pairs))
 )
 small = st.builds(
