@@ -69,8 +69,8 @@ class EngineReplica:
 
     def reset(self, spec: LevelSpec) -> None:
         corpus = spec.content.corpus
-        if corpus not in self.sources:
-            self.sources[corpus] = CorpusTokens(_corpus_tokens(corpus, self.engine.tokenizer))
+        if corpus is not None and corpus not in self.sources:
+            self.sources[corpus] = CorpusTokens(corpus_tokens(corpus, self.engine.tokenizer))
         self.engine.reset_prefix_cache()
         self.prompts = Prompts(self.sources[corpus], spec.seed)
 
@@ -109,7 +109,7 @@ class EngineReplica:
         }
 
 
-def _corpus_tokens(corpus: Corpus, tokenizer: Tokenizer) -> NDArray[np.int32]:
+def corpus_tokens(corpus: Corpus, tokenizer: Tokenizer) -> NDArray[np.int32]:
     """The text in tokens `[T]`; raises InputError when it can't be had or is no longer the text that was asked for."""
     if tokenizer.decode([]) is None:
         raise InputError(f"text needs a tokenizer and {tokenizer.folder} has none; leave text out for random tokens")

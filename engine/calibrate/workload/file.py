@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.calibrate.workload.distribution import Distribution, distribution_read
 from engine.calibrate.workload.lengths import Content, Corpus, Lengths, found_share
-from engine.calibrate.workload.numbers import positive, whole_tokens
+from engine.calibrate.workload.numbers import positive, share, whole_tokens
 from engine.calibrate.workload.trace import HASH_BLOCK_TOKENS, trace_read
 from engine.calibrate.workload.traffic import Workload, burstiness_of
 from engine.errors import InputError
@@ -44,9 +44,9 @@ Raw = dict[str, Any]
 
 def workload_fixed(input_tokens: float, output_tokens: float, *, burstiness: float = 1.0) -> Workload:
     """Every request alike; raises InputError for lengths under one token. Means are rounded to whole tokens."""
-    wanted = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    pair = Lengths(*(whole_tokens(name, round(mean)) for name, mean in wanted.items()))
-    return Workload("fixed", (pair,), (1.0,), burstiness)
+    prompt = whole_tokens("input_tokens", round(input_tokens))
+    answer = whole_tokens("output_tokens", round(output_tokens))
+    return Workload("fixed", (Lengths(prompt, answer),), (1.0,), burstiness)
 
 
 def workload_read(path: Path) -> Workload:
@@ -93,8 +93,8 @@ def _untraced(raw: Raw) -> Workload:
         return replace(_preset(raw["preset"]), burstiness=burstiness)
     if "mix" in raw:
         return _mix(raw["mix"], burstiness)
-    both = [distribution_read(name, raw.get(name)) for name in ("input_tokens", "output_tokens")]
-    return _independent(*both, burstiness)
+    inputs, outputs = (distribution_read(name, raw.get(name)) for name in ("input_tokens", "output_tokens"))
+    return _independent(inputs, outputs, burstiness)
 
 
 def _preset(name: Any) -> Workload:
@@ -176,15 +176,13 @@ def _with_content(workload: Workload, raw: Raw, folder: Path) -> Workload:
     corpus = _corpus(raw["text"], folder) if "text" in raw else None
     if "prefix_hit_share" not in raw:
         return replace(workload, content=Content(corpus=corpus))
-    share = raw["prefix_hit_share"]
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise InputError(f"prefix_hit_share is {json.dumps(share)}; it must be from 0 up and under 1")
+    wanted = share("prefix_hit_share", raw["prefix_hit_share"])
     return replace(
         workload,
         lengths=tuple(Lengths(pair.input, pair.output) for pair in workload.lengths),
         by_hash_ids=False,
-        prefix_hit_share=float(share),
-        content=Content(float(share), corpus),
+        prefix_hit_share=wanted,
+        content=Content(wanted, corpus),
     )
 
 

@@ -96,7 +96,7 @@ class CorpusTokens:
         return self._from(int(rng.integers(len(self._tokens))), count)
 
     def _from(self, start: int, count: int) -> list[int]:
-        tokens: list[int] = self._tokens.take(np.arange(start, start + count), mode="wrap").tolist()
+        tokens: list[int] = self._tokens[np.arange(start, start + count) % len(self._tokens)].tolist()
         return tokens
 
 

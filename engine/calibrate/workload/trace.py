@@ -107,8 +107,8 @@ def _azure_row(line: str, number: int) -> Row | None:
     except ValueError:
         raise ValueError(f"TIMESTAMP is {cells[0][:40]!r}; it must be a time such as 2023-11-16 18:15:46.68") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    lengths = (_tokens(name, cell) for name, cell in zip(AZURE_HEADER[1:], cells[1:], strict=True))
-    return Row(moment.timestamp() * 1000, *lengths, hash_ids=())
+    input, output = (_tokens(name, cell) for name, cell in zip(AZURE_HEADER[1:], cells[1:], strict=True))
+    return Row(moment.timestamp() * 1000, input, output, ())
 
 
 def _mooncake_row(line: str) -> Row:
@@ -121,8 +121,8 @@ def _mooncake_row(line: str) -> Row:
     ms = raw["timestamp"]
     if isinstance(ms, bool) or not isinstance(ms, int | float) or not 0 <= ms <= MOST_MS:
         raise ValueError(f"timestamp is {str(ms)[:40]!r}; it must be milliseconds, from 0 up")
-    lengths = (_tokens(name, raw[name]) for name in ("input_length", "output_length"))
-    return Row(ms, *lengths, hash_ids=_hash_ids(raw.get("hash_ids", [])))
+    input, output = (_tokens(name, raw[name]) for name in ("input_length", "output_length"))
+    return Row(ms, input, output, _hash_ids(raw.get("hash_ids", [])))
 
 
 def _hash_ids(raw: Any) -> tuple[int, ...]:
