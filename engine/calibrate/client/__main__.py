@@ -14,6 +14,7 @@ no argument and no message. The process ends when its standard input closes, and
 import asyncio
 import json
 import os
+import resource
 import sys
 import threading
 from typing import IO, Any
@@ -87,7 +88,9 @@ class Client:
 
 
 def main() -> None:
-    """Serve over the standard streams; whatever else prints goes to standard error."""
+    """Serve over the standard streams; whatever else prints goes to standard error. As many connections as may be."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     outbox = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     asyncio.run(Client(sys.stdin, outbox).serve())
