@@ -75,12 +75,12 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
 def _engine(facts: TargetFacts) -> EngineSettings:
     limits = facts.scheduler
     return EngineSettings(
-        block_size=limits.block_size,
-        num_blocks=limits.num_blocks,
-        max_batch=limits.max_batch,
-        token_budget=limits.token_budget,
-        max_model_len=limits.max_model_len,
-        prefix_cache=limits.prefix_cache,
+        block_size=limits.block_size if limits else None,
+        num_blocks=limits.num_blocks if limits else None,
+        max_batch=limits.max_batch if limits else None,
+        token_budget=limits.token_budget if limits else None,
+        max_model_len=limits.max_model_len if limits else None,
+        prefix_cache=limits.prefix_cache if limits else None,
         tensor_parallel=1,
         threads=facts.threads,
     )

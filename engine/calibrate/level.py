@@ -123,6 +123,21 @@ class StepRow(NamedTuple):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ClientLog:
+    """What the sender of a black box's load knows of it, where there is no step log.
+
+    Tokens count by timestamp inside the window, those of a prompt (as far as it was not cached) with its first token.
+    `cpu_share` is of one core; `errors` are requests by what became of them.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cpu_share: float
+    send_lag_p99_ms: float
+    errors: dict[str, int]
+
+
 @dataclass(slots=True)
 class LevelLog:
     """What a level brought. `window` is None when it never opened; `complete` is False when it was stopped early."""
@@ -133,6 +148,7 @@ class LevelLog:
     requests: list[RequestRow] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     itl_gaps_ms: Histogram = field(default_factory=Histogram)
+    client: ClientLog | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -142,6 +158,7 @@ class LevelLog:
             "requests": [row.values() for row in self.requests],
             "steps": self.steps,
             "itl_gaps_ms": self.itl_gaps_ms.pairs(),
+            "client": None if self.client is None else asdict(self.client),
         }
 
     @classmethod
@@ -153,4 +170,5 @@ class LevelLog:
             requests=[RequestRow(**dict(zip(REQUEST_COLUMNS, values, strict=True))) for values in raw["requests"]],
             steps=[StepRow(*values) for values in raw["steps"]],
             itl_gaps_ms=Histogram.from_pairs(raw["itl_gaps_ms"]),
+            client=None if raw["client"] is None else ClientLog(**raw["client"]),
         )

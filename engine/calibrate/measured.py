@@ -47,11 +47,15 @@ class MeasuredLevel:
     @property
     def output_tokens(self) -> int:
         """Generated inside the window."""
+        if self.log.client is not None:
+            return self.log.client.output_tokens
         return sum(step.sampled for step in self.log.steps if self._counts(step.ended_s))
 
     @property
     def input_tokens(self) -> int:
         """Prompt tokens computed inside the window."""
+        if self.log.client is not None:
+            return self.log.client.input_tokens
         return sum(step.prefill_tokens for step in self.log.steps if self._counts(step.ended_s))
 
     @property

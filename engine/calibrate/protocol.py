@@ -114,12 +114,13 @@ class _Quick:
         if self.facts.device == "cuda":
             self._watch_gpu()
         loaded = self.bench.elapsed_s
-        check_fits(self.ask.workload, self.facts.scheduler.max_model_len)
+        check_fits(self.ask.workload, self.facts.limits.max_model_len)
         self.bench.target.generate([[0]], 1)
         answered = self.bench.elapsed_s
-        self.measured.cold_start = ColdStart(
-            seconds=answered - started, load_s=self.facts.load_s, first_token_s=answered - loaded
-        )
+        if self.facts.load_s is not None:
+            self.measured.cold_start = ColdStart(
+                seconds=answered - started, load_s=self.facts.load_s, first_token_s=answered - loaded
+            )
         self.measured.smoke = smoke(self.bench, self.ask.shape.vocab)
 
     def _watch_gpu(self) -> None:
@@ -140,12 +141,12 @@ class _Quick:
 
     def _planned(self) -> Plan:
         facts, bench = self.facts, self.bench
-        plan = plan_levels(self.pace, self.ask.workload, facts.scheduler, facts.device, bench.elapsed_s, bench.max_s)
+        plan = plan_levels(self.pace, self.ask.workload, facts.limits, facts.device, bench.elapsed_s, bench.max_s)
         if len(plan.ladder) < FEWEST_LEVELS:
             raise InputError(
                 f"only {plan.ladder[-1]} at a time can be measured and a prediction needs 4: one request takes "
                 f"{self.pace.request_s(self.ask.workload):.1f} s alone here, the engine runs "
-                f"{facts.scheduler.rows} at once with {facts.scheduler.num_blocks} KV blocks; raise --max-minutes "
+                f"{facts.limits.rows} at once with {facts.limits.num_blocks} KV blocks; raise --max-minutes "
                 f"(now {self.ask.max_minutes:g}) or --max-batch, or take a shorter workload"
             )
         return plan
@@ -172,7 +173,7 @@ class _Quick:
         if not fit.holds:
             return
         self.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
-        search = Search(self.facts.scheduler, self.ask.workload, self.ask.slo, self.ask.seed, self.bench.checkpoint)
+        search = Search(self.facts.limits, self.ask.workload, self.ask.slo, self.ask.seed, self.bench.checkpoint)
         self.measured.max_rate = found = max_rate(
             search, fit.model.ms, [level.model.ms for level in fit.held_out], fit.unsteadiness, self._saturation()
         )
@@ -191,7 +192,7 @@ class _Quick:
             return
         rate = found.low or UNPLANNED_SHARE * self._saturation()
         level = self.bench.run(self._open_spec(rate), rate)
-        replayed = simulate(self.facts.scheduler, fit.model.ms, level.spec, keep_steps=True)
+        replayed = simulate(self.facts.limits, fit.model.ms, level.spec, keep_steps=True)
         self.measured.predicted = replace(level, log=replayed)
 
     def _open_spec(self, rate: float) -> LevelSpec:

@@ -43,7 +43,7 @@ def meets(row: RequestRow, slo: Slo, *, open_loop: bool) -> bool:
     return row.finished and ttft is not None and ttft <= slo.ttft_p95_ms and (tpot or 0.0) <= slo.tpot_p95_ms
 
 
-def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig) -> Level:
+def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig | None) -> Level:
     rows = counted_requests(level)
     within = latencies(level)
     steps = level.log.steps
@@ -77,7 +77,7 @@ def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig) -> Level
         steps=len(steps),
         quiet_steps=len(level.quiet_steps),
         decode_sequences_mean=statistics.fmean(step.decode_sequences for step in steps) if steps else None,
-        kv_use_max=1 - min(step.free_blocks for step in steps) / (limits.num_blocks - 1) if steps else None,
+        kv_use_max=1 - min(step.free_blocks for step in steps) / (limits.num_blocks - 1) if steps and limits else None,
         preemptions=sum(step.preempted for step in steps),
         prefix_hit_share=prefix_hit_share([level]),
         client_cpu_share=level.cpu.driver,
