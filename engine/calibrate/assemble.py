@@ -29,7 +29,7 @@ from engine.calibrate.summary import level_part, prefix_hit_share
 from engine.calibrate.targets import TargetFacts
 from engine.calibrate.workload import Workload
 
-PROTOCOL = "quick/1"
+PROTOCOL_VERSION = 1
 
 
 def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool, raw: Raw | None) -> Record:
@@ -44,8 +44,8 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         complete=measured.complete,
         source=source_facts(),
-        protocol=PROTOCOL,
-        tier="quick",
+        protocol=f"{ask.tier}/{PROTOCOL_VERSION}",
+        tier=ask.tier,
         seed=ask.seed,
         wall_s=measured.wall_s,
         hardware=Hardware(
@@ -66,6 +66,7 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         derived=derived,
         flags=flags_of(ask, measured, derived),
         raw=raw,
+        resumed=measured.resumed or None,
     )
 
 

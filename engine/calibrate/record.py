@@ -37,6 +37,8 @@ from engine.errors import InputError
 
 SCHEMA = "costadvisor.calibration/1"
 
+RUNS_FOR_A = 6  # of open loop, within 10 % of the rate
+
 Tier = Literal["quick", "standard", "careful"]
 
 
@@ -74,6 +76,10 @@ class Record(Part):
     derived: Derived
     flags: tuple[Flag, ...]
     raw: Raw | None
+    resumed: Annotated[
+        int | None,
+        Field(ge=1, exclude_if=lambda value: value is None, description="how often it was gone on with after a stop"),
+    ] = None
 
     @model_validator(mode="after")
     def _levels_are_named_once(self) -> Self:
@@ -111,8 +117,11 @@ class Record(Part):
         if self.derived.max_rate is None:
             return self._grade_without_rate()
         verified = self.derived.verification is not None and self.derived.verification.agrees
-        if self.tier == "quick":
+        if self.tier is not None and self.derived.max_rate.method == "simulated":
             return Grade("B", "predicted, one open-loop level agrees" if verified else "predicted, not verified")
+        sweep = self.derived.sweep
+        if sweep is not None and sweep.runs_near >= RUNS_FOR_A:
+            return Grade("A", f"measured open loop, {sweep.runs_near} runs near the limit")
         if verified:
             return Grade("A", "measured and verified open loop")
         return Grade("B", "measured, not verified open loop")

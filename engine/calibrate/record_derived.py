@@ -104,8 +104,37 @@ class Verification(Part):
 NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "contended", "incomplete", "void", "unknown"]
 
 
+class SweepPoint(Part):
+    """p95 of the open-loop runs at one rate, the mean of the runs as they were measured."""
+
+    requests_per_s: Positive
+    runs: Annotated[int, Field(ge=1)]
+    ttft_p95_ms: NotNegative
+    tpot_p95_ms: NotNegative
+
+
+class Sweep(Part):
+    """Open-loop runs about λ*. `runs_near` lie within 10 % of it and decide on it; the window of each was `window_s`.
+
+    `method`: "twins", each run beside the same requests in the simulator, or "isotonic", a monotone curve through the
+    runs alone. `predicted` is what the step model had said before.
+    """
+
+    method: Literal["twins", "isotonic"]
+    runs: Annotated[int, Field(ge=1)]
+    runs_near: Count
+    oversaturated_runs: Count
+    window_s: Positive
+    half_width: NotNegative | None
+    points: tuple[SweepPoint, ...]
+    predicted: MaxRate | None
+
+
 class Derived(Part):
-    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
+    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated.
+
+    `alone_…` are p95s of requests that never meet: the smallest limits that this replica can keep at all.
+    """
 
     saturation: Saturation | None
     max_rate: MaxRate | None
@@ -120,6 +149,7 @@ class Derived(Part):
     verification: Verification | None
     drift: float | None
     energy_j_per_token: NotNegative | None
+    sweep: Annotated[Sweep | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _rate_or_reason(self) -> Self:

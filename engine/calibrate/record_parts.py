@@ -184,7 +184,10 @@ class Level(Part):
     """One level of load. Tokens and rates count inside the window; prompt tokens when they were computed."""
 
     id: Name
-    purpose: Literal["reference", "step_map", "verification", "reference_again", "imported"]
+    purpose: Literal[
+        "reference", "step_map", "bracket", "verification", "replication", "bursty", "prefix_sharing",
+        "reference_again", "imported",
+    ]  # fmt: skip
     mode: Literal["closed", "open"]
     concurrency: Annotated[int, Field(ge=1)] | None
     offered_requests_per_s: Positive | None

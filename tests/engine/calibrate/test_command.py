@@ -82,7 +82,7 @@ def test_sigterm_ends_at_a_safe_point_and_keeps_what_was_measured(model: Path) -
     assert [level.purpose for level in record.levels][:1] == ["reference"]
     assert record.levels[0].output_tokens > 0
     assert record.raw is not None
-    assert sorted(path.name for path in model.parent.glob("out*")) == ["out.json", record.raw.file]
+    assert sorted(path.name for path in model.parent.glob("out*")) == ["out.json", "out.json.run", record.raw.file]
 
 
 def test_a_whole_calibration_of_a_simulated_server(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
