@@ -21,7 +21,7 @@ KEPT_ERROR_LINES = 20
 
 
 class Child:
-    """Starts it, asks it things, and ends it by closing its input. `name` is what errors call it, such as "the engine"."""
+    """Starts it, asks it things, and ends it by closing its input. `name` is what errors call it: "the engine", say."""
 
     def __init__(self, command: Sequence[str], name: str) -> None:
         self._command = command
