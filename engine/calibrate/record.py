@@ -114,6 +114,8 @@ class Record(Part):
     @property
     def grade(self) -> Grade:
         """Derived, never stored: how far the stated rate can be trusted."""
+        if self.source.file_sha256 is not None:
+            return self._grade_of_import()
         if self.derived.max_rate is None:
             return self._grade_without_rate()
         verified = self.derived.verification is not None and self.derived.verification.agrees
@@ -125,6 +127,18 @@ class Record(Part):
         if verified:
             return Grade("A", "measured and verified open loop")
         return Grade("B", "measured, not verified open loop")
+
+    def _grade_of_import(self) -> Grade:
+        """What another tool measured: C with a latency tail in open loop, D derated from the throughput it reached."""
+        found, saturation = self.derived.max_rate, self.derived.saturation
+        if found is None and self.derived.no_rate_because == "slo_unreachable":
+            return Grade("C", f"imported from {self.source.tool}: even one request at a time misses the SLO")
+        if found is None:
+            return Grade(None, f"no evidence: {self.derived.no_rate_because}")
+        if found.method == "imported":
+            return Grade("C", f"imported from {self.source.tool}, open loop")
+        most = f"0.75 x {saturation.requests_per_s:.3g} requests/s" if saturation else "0.75 of what was reached"
+        return Grade("D", f"imported from {self.source.tool} without an open-loop tail: at most {most}")
 
     def _grade_without_rate(self) -> Grade:
         reason = self.derived.no_rate_because
