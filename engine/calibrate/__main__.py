@@ -16,6 +16,7 @@ from pathlib import Path
 
 from engine.calibrate.assemble import raw_rows, record_of
 from engine.calibrate.bench import Announce
+from engine.calibrate.endpoint_arguments import add_endpoint_arguments, endpoint_target
 from engine.calibrate.journal import Journal, StorageError, write_whole
 from engine.calibrate.measured import Measured
 from engine.calibrate.progress import Bar, reporter
@@ -31,7 +32,8 @@ from engine.errors import InputError
 OK, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
 # What must be asked alike to go on with a run, besides model, workload and SLO.
 RESUMED_WITH = (
-    "tier", "max_minutes", "seed", "endpoint", "device", "dtype", "quantization", "kv_dtype", "max_batch", "threads",
+    "tier", "max_minutes", "seed", "endpoint", "endpoint_model", "endpoint_api", "device",
+    "dtype", "quantization", "kv_dtype", "max_batch", "threads",
     "dummy_weights",
 )  # fmt: skip
 
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None, target: Target | None = None) -> in
 def _run(args: argparse.Namespace, target: Target | None, stop: threading.Event, announce: Announce) -> int:
     ask = _ask(args)
     journal = _journal(args, ask)
-    measured = calibrate(ask, target or _embedded(args), stop.is_set, announce, journal)
+    measured = calibrate(ask, target or endpoint_target(args) or _embedded(args), stop.is_set, announce, journal)
     if measured.facts is None:
         announce("stopped", 0.0, "stopped before the engine was ready; nothing was measured", {})
         return STOPPED
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure what request rate one replica sustains inside an SLO.",
         allow_abbrev=False,
     )
-    parser.add_argument("--model", type=Path, required=True, help="Hugging Face model folder")
+    parser.add_argument("--model", type=Path, help="Hugging Face model folder; not needed with --endpoint")
     parser.add_argument("--workload", type=Path, help="JSON file: lengths, a mix or a trace")
     parser.add_argument("--input-tokens", type=int, help="fixed length of every prompt")
     parser.add_argument("--output-tokens", type=int, help="fixed length of every answer")
@@ -99,7 +101,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-minutes", type=float, help=f"bound of the whole run; default {minutes}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="the record; its raw rows are written beside it")
-    parser.add_argument("--endpoint", help="not built yet")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run that was killed: OUT.run of it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
@@ -108,14 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-batch", type=int, default=64, help="requests that run at once")
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default: all cores")
     parser.add_argument("--dummy-weights", action="store_true", help="random weights of the model's shape")
+    add_endpoint_arguments(parser)
     parser.add_argument("--end-with-stdin", action="store_true", help="end at once when standard input closes")
     return parser
 
 
 def _ask(args: argparse.Namespace) -> Ask:
     """Check everything that can be checked before anything starts; raises InputError."""
-    if args.endpoint is not None:
-        raise InputError("--endpoint is not built yet; leave it out to calibrate the embedded engine")
+    if args.model is None and args.endpoint is None:
+        raise InputError("give --model DIR to calibrate our own engine, or --endpoint URL")
     if args.max_minutes is None:
         args.max_minutes = TIERS[args.tier].minutes
     if not 0 < args.max_minutes < float("inf"):
@@ -128,13 +130,13 @@ def _ask(args: argparse.Namespace) -> Ask:
         raise InputError(f"--out: folder {args.out.parent} does not exist; make it, or write {args.out.name} elsewhere")
     if args.out.is_dir():
         raise InputError(f"--out {args.out} is a folder; name the record's file, such as {args.out / 'record.json'}")
-    if args.model.suffix == ".gguf":
+    if args.model is not None and args.model.suffix == ".gguf":
         raise InputError(
             f"--model {args.model} is a GGUF file; convert it once with python -m engine.gguf {args.model} --out DIR "
             "and give that folder"
         )
     return Ask(
-        shape=ModelShape.from_folder(args.model),
+        shape=None if args.model is None else ModelShape.from_folder(args.model),
         workload=_workload(args),
         slo=DEFAULT if args.slo is None else slo_parse(args.slo),
         seed=args.seed,
@@ -145,10 +147,10 @@ def _ask(args: argparse.Namespace) -> Ask:
 
 def _journal(args: argparse.Namespace, ask: Ask) -> Journal:
     """The run directory: a new one beside the record, or the one to go on with."""
-    weights = sorted((path.name, path.stat().st_size) for path in args.model.glob("*.safetensors"))
+    folder = args.model and args.model.resolve()
     asked = {
-        "model": str(args.model.resolve()),
-        "weights": weights,
+        "model": folder and str(folder),
+        "weights": folder and sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors")),
         "workload": asdict(ask.workload),
         "slo": asdict(ask.slo),
         **{name: getattr(args, name) for name in RESUMED_WITH},

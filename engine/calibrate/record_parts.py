@@ -48,7 +48,7 @@ class Gpu(Part):
 
 
 class Hardware(Part):
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "unknown"]
     cpu: Cpu | None
     gpus: tuple[Gpu, ...]
 

@@ -35,9 +35,10 @@ TIERS: dict[TierName, Tier] = {
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is to be measured. `shape` is the model's; `max_minutes` bounds the whole run."""
+    """What is to be measured. `shape` is the model's, None where only an endpoint knows it; `max_minutes` bounds the
+    whole run."""
 
-    shape: ModelShape
+    shape: ModelShape | None
     workload: Workload
     slo: Slo
     seed: int

@@ -28,7 +28,8 @@ def calibrate(
 
     What the journal holds is not measured again.
     """
-    check_fits(ask.workload, ask.shape.max_position)
+    if ask.shape is not None:
+        check_fits(ask.workload, ask.shape.max_position)
     journal = journal or Journal()
     bench = Bench(target, ask.workload, ask.seed, ask.max_minutes * SECONDS_A_MINUTE, told_to_stop, announce, journal)
     try:
