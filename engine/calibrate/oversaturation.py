@@ -15,7 +15,7 @@ from engine.calibrate.level import LevelSpec
 BLOCKS = 5  # means over so many equal parts of a level must all rise
 LEAST_SEEN = 25  # reports, about one a second
 LEAST_SHARE = 0.5  # of warm-in and window, before anything is concluded
-LEAST_GROWTH = 1.25  # from each of the last two parts to the next
+LEAST_GROWTH = 1.5  # from the third last part to the last
 
 
 class Oversaturation:
@@ -45,8 +45,8 @@ class Oversaturation:
 
 
 def _keeps_rising(values: Sequence[float]) -> bool:
-    """Whether every part lies above the one before, and the last two clearly: a slope, not a wave."""
+    """Whether every part lies above the one before, and the last by far: a slope, not a wave."""
     size = len(values) // BLOCKS
     means = [statistics.fmean(values[part * size : (part + 1) * size]) for part in range(BLOCKS)]
     rises = all(later > earlier for earlier, later in itertools.pairwise(means))
-    return rises and all(later > LEAST_GROWTH * earlier for earlier, later in itertools.pairwise(means[-3:]))
+    return rises and means[-1] > LEAST_GROWTH * means[-3]

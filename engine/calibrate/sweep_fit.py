@@ -111,7 +111,7 @@ def sweep_fit(runs: Sequence[SweepRun], base: Sequence[CurvePoint], slo: Slo, se
             logs.append(math.log(found or min(rates)))
         spread = math.exp(_t(near) * _enlarged(near) * statistics.stdev(logs))
         low, high = root / spread, root * spread
-    return SweepFit(root, low, high, binding, root is not None and root >= max(rates), near, tuple(runs))
+    return SweepFit(root, low, high, binding, root is not None and root >= (1 - 1e-9) * max(rates), near, tuple(runs))
 
 
 def _t(near: int) -> float:

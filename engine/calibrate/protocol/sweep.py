@@ -26,7 +26,7 @@ from engine.calibrate.workload import Workload
 
 FILLED = 0.92  # of --max-minutes; the rest is room for a machine slower than it seemed
 FIRST_SHARE = 0.75  # of saturation: where a bracket begins
-STEP_DOWN, STEP_UP = 0.75, 1.2
+STEP_DOWN, STEP_UP = 0.6, 1.2
 MOST_BRACKETS = 7
 BRACKET_WINDOW = 0.5  # of a run's window
 FEWEST_NEAR = 6  # runs within 10 % of λ*

@@ -32,7 +32,7 @@ class Mortal(SimulatedTarget):
     lives = 10**6
 
     def run(self, spec: LevelSpec, *how: Any) -> LevelLog:
-        if spec.id.startswith("L"):
+        if spec.purpose not in ("probe", "soak"):
             if self.ran == self.lives:
                 raise TargetError("it broke")
             self.ran += 1
@@ -55,7 +55,9 @@ def test_going_on_gives_what_an_unbroken_run_gives(tmp_path: Path, limits: Sched
     assert target.ran == len(whole.levels) - 4
     assert measured.resumed == 1
     assert [level.spec.id for level in measured.levels] == [level.spec.id for level in whole.levels]
-    assert [level.spec for level in measured.levels[:8]] == [level.spec for level in whole.levels[:8]]
+    for level, other in zip(measured.levels, whole.levels, strict=True):
+        assert level.spec.purpose == other.spec.purpose
+        assert level.spec.purpose == "verification" or level.spec == other.spec, "the verification fills the time left"
     kept, first = measured.levels[0], whole.levels[0]
     assert kept.log.to_json() == first.log.to_json()
     assert measured.max_rate is not None

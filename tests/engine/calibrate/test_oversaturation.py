@@ -30,7 +30,7 @@ def test_traffic_that_can_be_sustained_is_left_alone(rate: float, limits: Schedu
 
 def test_too_much_traffic_is_ended_early(limits: SchedulerConfig, truth: StepModel) -> None:
     target = SimulatedTarget(limits, truth.ms)
-    ended = [tripped(target, workload_fixed(200, 40), 1.5 * SUSTAINED, seed) for seed in range(6)]
+    ended = [tripped(target, workload_fixed(200, 40), 2 * SUSTAINED, seed) for seed in range(6)]
     assert all(at is not None and at < 60 for at in ended)
 
 
