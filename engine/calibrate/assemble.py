@@ -24,12 +24,15 @@ from engine.calibrate.record_parts import (
     Raw,
     SloLimits,
     Software,
+    TokenDistribution,
+    TokenShare,
     WorkloadAchieved,
     WorkloadAsked,
 )
 from engine.calibrate.summary import level_part, prefix_hit_share
 from engine.calibrate.targets import TargetFacts
 from engine.calibrate.workload import Workload
+from engine.calibrate.workload.distribution import Distribution
 
 PROTOCOL_VERSION = 1
 UNKNOWN_SOFTWARE = Software(
@@ -103,27 +106,47 @@ def _engine(facts: TargetFacts) -> EngineSettings:
 
 def _asked(workload: Workload) -> WorkloadAsked:
     mean_input, mean_output = workload.mean
-    pairs = zip(workload.lengths, workload.weights, strict=True)
-    mix = tuple(LengthPair(input=pair.input, output=pair.output, weight=weight) for pair, weight in pairs)
+    inputs, outputs = map(_distribution, workload.distributions or (None, None))
+    corpus = workload.content.corpus
     return WorkloadAsked(
         kind=workload.kind,
         mean_input_tokens=mean_input,
         mean_output_tokens=mean_output,
-        mix=None if workload.kind == "trace" else mix,
+        mix=_mix(workload) if workload.kind in ("fixed", "mix") else None,
         trace=workload.trace,
         trace_sha256=workload.trace_sha256,
         burstiness=workload.burstiness,
-        prefix_hit_share=0.0,
+        prefix_hit_share=workload.prefix_hit_share,
+        preset=workload.preset,
+        input_tokens=inputs,
+        output_tokens=outputs,
+        arrivals="trace" if workload.gaps is not None else None,
+        shared_by="hash_ids" if workload.by_hash_ids else None,
+        text=corpus.name if corpus else None,
+        text_sha256=corpus.sha256 if corpus else None,
     )
 
 
+def _mix(workload: Workload) -> tuple[LengthPair, ...]:
+    pairs = zip(workload.lengths, workload.weights, strict=True)
+    return tuple(LengthPair(input=pair.input, output=pair.output, weight=weight) for pair, weight in pairs)
+
+
+def _distribution(asked: Distribution | None) -> TokenDistribution | None:
+    if asked is None:
+        return None
+    bins = zip(asked.tokens, asked.shares, strict=True)
+    histogram = None if asked.constant or asked.p95 else tuple(TokenShare(tokens=n, share=share) for n, share in bins)
+    return TokenDistribution(mean=asked.mean, p95=asked.p95, histogram=histogram)
+
+
 def _achieved(measured: Measured) -> WorkloadAchieved:
-    rows = [row for level in measured.levels for row in level.log.requests if row.finished and not row.starter]
+    rows = [row for level in measured.alike for row in level.log.requests if row.finished and not row.starter]
     return WorkloadAchieved(
         requests=len(rows),
         mean_input_tokens=sum(row.input for row in rows) / len(rows) if rows else None,
         mean_output_tokens=sum(row.output for row in rows) / len(rows) if rows else None,
-        prefix_hit_share=prefix_hit_share(measured.levels),
+        prefix_hit_share=prefix_hit_share(measured.alike),
     )
 
 

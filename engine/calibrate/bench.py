@@ -90,6 +90,7 @@ class Bench:
             window_s=window_s,
             limit_s=limit_s,
             concurrency=concurrency,
+            content=self.workload.content,
         )
 
     def run(self, spec: LevelSpec, rate: float | None = None, burstiness: float | None = None) -> MeasuredLevel:

@@ -93,7 +93,7 @@ class Search:
         started = time.perf_counter()
         measured = [self._run(load, step_ms, rate) for load in self.loads[:runs]]
         self.wall_s += time.perf_counter() - started
-        self.simulated += sum(len(load.lengths) for load in self.loads[:runs])
+        self.simulated += sum(len(load.unit_arrivals) for load in self.loads[:runs])
         return CurvePoint(rate, tuple(ttft for ttft, _ in measured), tuple(tpot for _, tpot in measured))
 
     def _run(self, load: OpenLoad, step_ms: StepTime, rate: float) -> tuple[float, float]:

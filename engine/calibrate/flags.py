@@ -17,7 +17,7 @@ from engine.calibrate.step_model import MOST_MDAPE
 from engine.calibrate.summary import counted_requests, prefix_hit_share
 
 DRIFT = 0.03
-PREFIX_HITS = 0.01
+PREFIX_HITS = 0.01  # more or less than asked
 THROTTLED = 0.05
 UNSTEADY = 0.03
 WIDE_INTERVAL = 0.25  # half of it, over the rate
@@ -33,6 +33,7 @@ def flags_of(ask: Ask, measured: Measured, derived: Derived) -> tuple[Flag, ...]
     """All flags, those of single levels first."""
     found = [flag for level in measured.levels for flag in (*_of_level(level), *_of_client(level, ask.slo))]
     found += _of_run(measured)
+    found += _of_prefixes(ask, measured)
     found += _of_prediction(measured, derived)
     found += _of_sweep(ask, measured, derived) if derived.sweep else _of_verification(derived)
     return tuple(found)
@@ -95,16 +96,20 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
     if measured.soak and not measured.soak.settled:
         message = f"step times still changed after {measured.soak.seconds:.0f} s of warm-up"
         yield _flag("not_settled", message, measured.soak.slope_percent_per_min, None)
-    hits = prefix_hit_share(measured.levels)
-    if hits is not None and hits > PREFIX_HITS:
-        message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, none were meant to"
-        yield _flag("prefix_hits", message, hits, PREFIX_HITS)
     if measured.complete and measured.drift is None:
         yield _flag("drift", "drift is unknown: other processes disturbed a reference level", None, DRIFT)
     if measured.drift is not None and abs(measured.drift) > DRIFT:
         void = "; the calibration is void" if abs(measured.drift) > VOID_DRIFT else ""
         message = f"steps took {100 * measured.drift:+.1f} % longer at the end than at the beginning{void}"
         yield _flag("drift", message, measured.drift, DRIFT)
+
+
+def _of_prefixes(ask: Ask, measured: Measured) -> Iterator[Flag]:
+    hits, asked = prefix_hit_share(measured.alike), ask.workload.prefix_hit_share
+    if hits is not None and abs(hits - asked) > PREFIX_HITS:
+        meant = f"{100 * asked:.1f} % were meant to" if asked else "none were meant to"
+        message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, {meant}"
+        yield _flag("prefix_hits", message, hits, asked + PREFIX_HITS if hits > asked else asked - PREFIX_HITS)
 
 
 def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:

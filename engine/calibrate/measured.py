@@ -94,6 +94,11 @@ class Measured:
     drift: float | None = None
     resumed: int = 0  # how often this calibration was gone on with after it had been killed or stopped
 
+    @property
+    def alike(self) -> list[MeasuredLevel]:
+        """The levels whose traffic is the workload's."""
+        return [level for level in self.levels if level.spec.purpose not in ("bursty", "prefix_sharing")]
+
     def purpose(self, purpose: str) -> list[MeasuredLevel]:
         return [level for level in self.levels if level.spec.purpose == purpose]
 

@@ -12,6 +12,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Of fields that came later: left out where there is nothing, so that every record keeps its bytes and its hash.
+left_out = Field(exclude_if=lambda value: value is None)
 
 
 class Part(BaseModel):
@@ -108,11 +110,27 @@ class LengthPair(Part):
     weight: Positive
 
 
-class WorkloadAsked(Part):
-    """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash, or only the means of
-    what was sent are known, as of an import. `burstiness` is null where arrivals did not clump like random ones."""
+class TokenShare(Part):
+    tokens: Annotated[int, Field(ge=1)]
+    share: Share
 
-    kind: Literal["fixed", "mix", "trace", "means"]
+
+class TokenDistribution(Part):
+    """Always `mean` tokens; or lognormal, where there is a `p95`; or as the histogram says."""
+
+    mean: Positive
+    p95: Annotated[Positive | None, left_out] = None
+    histogram: Annotated[tuple[TokenShare, ...] | None, left_out] = None
+
+
+class WorkloadAsked(Part):
+    """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash, or from two
+    distributions, or only the means of what was sent are known, as of an import. `arrivals` and `shared_by` say what
+    else was the trace's: when requests come (`burstiness` is what its gaps amount to; null where arrivals did not clump
+    like random ones), and which blocks of prompts are alike (`prefix_hit_share` is what an unlimited cache finds).
+    Prompts were cut from `text`, or else random."""
+
+    kind: Literal["fixed", "mix", "distribution", "trace", "means"]
     mean_input_tokens: Positive
     mean_output_tokens: Positive
     mix: tuple[LengthPair, ...] | None
@@ -120,6 +138,13 @@ class WorkloadAsked(Part):
     trace_sha256: Sha256 | None
     burstiness: Positive | None
     prefix_hit_share: Share | None
+    preset: Annotated[Name | None, left_out] = None
+    input_tokens: Annotated[TokenDistribution | None, left_out] = None
+    output_tokens: Annotated[TokenDistribution | None, left_out] = None
+    arrivals: Annotated[Literal["trace"] | None, left_out] = None
+    shared_by: Annotated[Literal["hash_ids"] | None, left_out] = None
+    text: Annotated[str | None, left_out] = None
+    text_sha256: Annotated[Sha256 | None, left_out] = None
 
 
 class WorkloadAchieved(Part):

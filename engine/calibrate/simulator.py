@@ -17,7 +17,8 @@ import numpy as np
 
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.load import Stepped, run_level
-from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload import Content, Lengths, Workload
+from engine.calibrate.workload.prompts import marks
 from engine.config import SchedulerConfig
 from engine.request import Request, SamplingParams
 from engine.scheduler import Chunk, Scheduler, Step
@@ -58,13 +59,15 @@ class Run:
 class SimulatedBackend:
     """A replica whose steps take `step_ms(…)` milliseconds of virtual time.
 
-    Prompts carry lengths only. Random prompts never share a prefix, so the prefix cache is left out of the simulation.
+    Prompts carry marks for tokens, alike where real prompts are. Where none shares a prefix with another, the prefix
+    cache is left out of the simulation.
     Alike steps are taken at once, with the same clock and the same blocks as one by one; whether the next step will be
     like the last is read from what the scheduler planned, and never decided here.
     """
 
     def __init__(self, config: SchedulerConfig, step_ms: StepTime) -> None:
         self.scheduler = Scheduler(replace(config, prefix_cache=False))
+        self.prefix_cache = config.prefix_cache
         self.step_ms = step_ms
         self.clock_s = 0.0
         self._ids = itertools.count()
@@ -79,11 +82,18 @@ class SimulatedBackend:
     def wait_until(self, when: float) -> None:
         self.clock_s = max(self.clock_s, when)
 
-    def reset(self, seed: int) -> None:
-        """Nothing to forget: prompts have no content."""
+    @property
+    def block_size(self) -> int:
+        return self.scheduler.config.block_size
+
+    def reset(self, spec: LevelSpec) -> None:
+        pool = self.scheduler.pool
+        pool.reset()
+        pool.prefix_cache = self.prefix_cache and spec.shares_prefixes
 
     def submit(self, lengths: Lengths) -> Request:
-        request = _blank(next(self._ids), lengths)
+        number = next(self._ids)
+        request = _marked(number, lengths) if lengths.spans else _blank(number, lengths)
         self._stuck = self._stuck and len(self.scheduler.waiting) > 0
         self._looked = False
         self.scheduler.submit(request)
@@ -142,7 +152,8 @@ class SimulatedBackend:
         if scheduler.waiting and not self._stuck:
             return None
         decodes = list(filter(_decodes, scheduler.running))
-        chunks = self._chunks if len(decodes) < len(scheduler.running) else []
+        # A chunk of a prompt that others share goes into the prefix index, which only a step does.
+        chunks = self._chunks if len(decodes) < len(scheduler.running) and not scheduler.pool.prefix_cache else []
         if len(decodes) + len(chunks) < len(scheduler.running):
             return None
         steps = min([r.limit - len(r.tokens) for r in decodes] + [self._long_for(chunk) for chunk in chunks], default=0)
@@ -208,6 +219,11 @@ def _params(output: int) -> SamplingParams:
     return SamplingParams(max_tokens=output, ignore_eos=True)
 
 
+def _marked(id: int, lengths: Lengths) -> Request:
+    """A request whose prompt shares what real ones would share."""
+    return Request(id, marks(lengths, id), _params(lengths.output))
+
+
 def _blank(id: int, lengths: Lengths) -> Request:
     """A request whose tokens are zeros, a byte each: only how many there are matters, and very many may wait."""
     prompt = bytes(lengths.input)
@@ -226,17 +242,16 @@ class OpenLoad:
 
     lengths: tuple[Lengths, ...]
     unit_arrivals: tuple[float, ...]  # seconds at one request per second
+    content: Content
 
     @classmethod
     def draw(cls, workload: Workload, requests: int, seed: int | Sequence[int]) -> "OpenLoad":
         rng = np.random.default_rng(seed)
-        lengths = workload.sample(requests, rng)
-        shape = workload.burstiness
-        arrivals = rng.gamma(shape, 1 / shape, requests).cumsum()
-        return cls(lengths, tuple((arrivals * (requests / arrivals[-1])).tolist()))
+        lengths, arrivals = workload.traffic(requests, rng)
+        return cls(lengths, tuple(arrivals.tolist()), workload.content)
 
     def first(self, requests: int) -> "OpenLoad":
-        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests])
+        return OpenLoad(self.lengths[:requests], self.unit_arrivals[:requests], self.content)
 
     def level(self, id: str, purpose: str, seed: int, rate: float, warm_in_requests: int, limit_s: float) -> LevelSpec:
         """The level that sends this load at `rate` requests per second; its window ends with the last arrival."""
@@ -251,6 +266,7 @@ class OpenLoad:
             warm_in_s=warm_in,
             window_s=arrivals[-1] - warm_in,
             limit_s=limit_s,
+            content=self.content,
         )
 
 

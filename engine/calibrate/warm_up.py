@@ -49,7 +49,8 @@ def probe(bench: Bench) -> Pace:
     """Time a request of the workload's mean prompt, alone: the best of a few, as all else only makes it slower."""
     mean_input, mean_output = bench.workload.mean
     lengths = Lengths(max(1, round(mean_input)), max(2, min(PROBE_TOKENS, round(mean_output))))
-    spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,))
+    content = bench.workload.content
+    spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,), content=content)
     paces = []
     for _ in range(PROBES):
         row = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None).requests[0]

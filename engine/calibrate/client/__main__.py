@@ -74,6 +74,7 @@ class Client:
             if command["command"] == "stop":
                 loop.call_soon_threadsafe(self.interrupted.set)
             else:
+                loop.call_soon_threadsafe(self.interrupted.clear)  # a stop is for the level that ran when it came
                 loop.call_soon_threadsafe(self.commands.put_nowait, command)
         os._exit(0)  # the parent is gone, or done with us; what is outstanding, nobody waits for
 

@@ -7,6 +7,7 @@ What still runs at the end is cut by closing its connection, and not counted.
 """
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from engine.calibrate.client.timer import sleep_until
 from engine.calibrate.client.wire import Answer, Failure
 from engine.calibrate.level import ClientLog, LevelLog, LevelSpec, RequestRow
 from engine.calibrate.metrics import nearest_rank
-from engine.calibrate.workload import Lengths
+from engine.calibrate.workload import Lengths, Span
+from engine.calibrate.workload.prompts import COMMON, common_beginning, requests
 
 REPORT_EVERY_S = 1.0
+BLOCK = 64  # tokens; beginnings are shared in whole ones, which are whole blocks of every server with smaller ones
 PAUSE_S = 0.5  # before a failed request of a closed loop is replaced, so that a server that refuses is not flooded
 MOST_ERRORS = 0.25  # of the requests that ended; an overloaded server may turn some away
 FEWEST_ERRORS = 5
@@ -29,8 +32,8 @@ Report = Callable[[float, int], None]
 class Requests(Protocol):
     """Lays requests out and sends them."""
 
-    def reset(self, seed: int) -> None:
-        """Draw the following prompts from this seed."""
+    def reset(self, spec: LevelSpec) -> None:
+        """Make the following prompts as this level's are, and like none before."""
 
     def body(self, lengths: Lengths) -> bytes: ...
 
@@ -47,9 +50,17 @@ async def run_level(sender: Requests, spec: LevelSpec, stopped: asyncio.Event, r
 
     Raises TooManyErrors when a quarter of the requests fail, or all.
     """
-    sender.reset(spec.seed)
+    sender.reset(spec)
+    await _warm(sender, spec)
     level = _OpenLoop(sender, spec) if spec.open_loop else _ClosedLoop(sender, spec)
     return await level.run(stopped, report)
+
+
+async def _warm(sender: Requests, spec: LevelSpec) -> None:
+    """Have what all prompts begin with in the server's prefix cache before the first comes, as it is in use."""
+    common = common_beginning(spec.lengths, spec.content.prefix_share, BLOCK)
+    if common:
+        await sender.stream(sender.body(Lengths(common + 1, 1, (Span(COMMON, common),))), Answer())
 
 
 class _Loop:
@@ -63,6 +74,7 @@ class _Loop:
         self.live: set[asyncio.Task[None]] = set()
         self.errors: Counter[str] = Counter()
         self.broken: BaseException | None = None
+        self.requests = requests(spec.lengths, spec.content, BLOCK)
         self.zero = time.monotonic()
         self._cpu = time.process_time()
 
@@ -138,7 +150,8 @@ class _Loop:
     async def _progress(self, report: Report) -> None:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            report(self.time, sum(answer.events for answer in self.answers))
+            events = sum(answer.events for answer in self.answers)
+            report(self.time, round(events * self._tokens_per_event()))
 
     def _close(self, duration: float, *, complete: bool) -> LevelLog:
         log = self.log
@@ -156,7 +169,7 @@ class _Loop:
 
     def _tokens_per_event(self) -> float:
         """How many tokens an event of the stream brings, from the answers whose usage came."""
-        counted = [answer for answer in self.answers if answer.completion_tokens]
+        counted = [answer for answer in self.answers if answer.completion_tokens and answer.events]
         return sum(a.tokens for a in counted) / sum(a.events for a in counted) if counted else 1.0
 
     def _fill(self, row: RequestRow, answer: Answer) -> None:
@@ -191,7 +204,6 @@ class _ClosedLoop(_Loop):
     def __init__(self, sender: Requests, spec: LevelSpec) -> None:
         super().__init__(sender, spec)
         self.concurrency = spec.concurrency or 1
-        self.started = 0
         self.opening = self.concurrency  # of the first N, those without a token so far
         self.opened = asyncio.Event()
 
@@ -210,19 +222,15 @@ class _ClosedLoop(_Loop):
 
     async def _keep(self, place: int) -> None:
         """One of the N: the first gets an output of 1/N, 2/N, … N/N of its length, so that they don't march in step."""
-        full = self._next()
+        full = next(self.requests)
         share = max(1, full.output * place // self.concurrency)
         await self._one(full._replace(output=share), starter=True)
         while True:
-            await self._one(self._next())
+            await self._one(next(self.requests))
 
     async def _one(self, lengths: Lengths, *, starter: bool = False) -> None:
         body = self.sender.body(lengths)
         await self.send(lengths, body, self.time, starter=starter)
-
-    def _next(self) -> Lengths:
-        self.started += 1
-        return self.spec.lengths[(self.started - 1) % len(self.spec.lengths)]
 
     def starter_answered(self) -> None:
         self.opening -= 1
@@ -233,7 +241,7 @@ class _ClosedLoop(_Loop):
 class _OpenLoop(_Loop):
     async def drive(self) -> None:
         arrivals = self.spec.arrivals or ()
-        chosen = [self.spec.lengths[number % len(self.spec.lengths)] for number in range(len(arrivals))]
+        chosen = list(itertools.islice(self.requests, len(arrivals)))
         bodies = [self.sender.body(lengths) for lengths in chosen]  # before the first is due: it takes time
         self.zero, self._cpu = time.monotonic(), time.process_time()
         end = self.spec.warm_in_s + self.spec.window_s
@@ -243,4 +251,4 @@ class _OpenLoop(_Loop):
             self.send(lengths, body, at)
         await sleep_until(self.zero + end)
         if self.live:
-            await asyncio.wait(self.live, timeout=self.spec.limit_s)
+            await asyncio.wait(self.live, timeout=max(0.0, end + self.spec.limit_s - self.time))

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from engine.calibrate.client.prompts import Prompts
 from engine.calibrate.client.wire import Answer, Body, Failure, Wire
+from engine.calibrate.level import LevelSpec
 from engine.calibrate.workload import Lengths
 from engine.errors import InputError
 
@@ -49,8 +50,13 @@ class Sender:
     def describe(self) -> Body:
         return {"model": self.model, "prompts": self.prompts.form, "length_option": self.length_option}
 
-    def reset(self, seed: int) -> None:
-        self.prompts.reset(seed)
+    def reset(self, spec: LevelSpec) -> None:
+        if spec.content.corpus is not None:
+            raise InputError(
+                "text is cut into prompts by the model's tokenizer, which an endpoint does not lend; leave text out of "
+                "the workload for random tokens"
+            )
+        self.prompts.reset()
 
     def body(self, lengths: Lengths) -> bytes:
         return self._body(self.prompts.draw(lengths), lengths.output)
@@ -67,7 +73,6 @@ class Sender:
 
     async def _try(self) -> None:
         """One small request; where it is of words, two more to see how many tokens words make."""
-        self.prompts.reset(0)
         await self.wire.stream(self.body(Lengths(TRIED_PROMPT, TRIED_TOKENS)), Answer())
         if self.prompts.form == "words":
             few, many = [await self._counted(words) for words in SCALE_WORDS]

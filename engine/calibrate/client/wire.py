@@ -78,11 +78,13 @@ class Answer:
 
     def finish(self) -> None:
         """The stream is over. Count the last token if it had no text of its own: it came with the event that ended the
-        answer. Raises Failure when there was none."""
+        answer. Raises Failure when no event did, or when there was no token."""
         if not self.ended:
             raise Failure("stream cut", "it ended before the answer did")
         if self.closed_at is not None and self.completion_tokens == self.events + 1:
             self._read(self.closed_at, 1)
+        if not self.events:
+            raise Failure("garbage", "an answer without a token")
 
     def _read(self, at: float, count: int) -> None:
         self.reads.append((at, count))
@@ -238,12 +240,16 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[tuple[float, l
 
 def _parsed(lines: list[bytes]) -> list[Body]:
     """The data of server-sent events, a line each, as every such server sends them; comments are skipped."""
-    data = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+    data = (line[5:].strip() for line in lines if line.startswith(b"data:"))
+    return [_event(text) for text in data if text != b"[DONE]"]
+
+
+def _event(text: bytes) -> Body:
     try:
-        events = [json.loads(text) for text in data if text != b"[DONE]"]
+        event: Body = json.loads(text)
     except ValueError:
-        raise Failure("garbage", f"an event is not JSON: {b' '.join(data).decode(errors='replace')}") from None
-    return events
+        raise Failure("garbage", f"an event is not JSON: {text.decode(errors='replace')}") from None
+    return event
 
 
 def _excerpt(text: str) -> str:

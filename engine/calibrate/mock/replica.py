@@ -12,16 +12,24 @@ from engine.request import Request, SamplingParams
 from engine.scheduler import Scheduler
 
 
-@dataclass(slots=True, eq=False)
-class Generation:
-    """One request on its way: its tokens come through `tokens`, None after the last. Times are the monotonic clock's,
-    and those of tokens the moments at which their steps end by the formula."""
+@dataclass(slots=True)
+class Served:
+    """What became of a request. Times are the monotonic clock's, and those of tokens the moments at which their steps
+    end by the formula."""
 
-    request: Request
     arrived_s: float
-    tokens: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     first_s: float | None = None
     last_s: float | None = None
+    output: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """A request on its way: its tokens come through `tokens`, None after the last."""
+
+    request: Request
+    served: Served
+    tokens: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
 
 
 class Replica:
@@ -43,7 +51,7 @@ class Replica:
         """Queue a request; raises InputError for one that could never be served."""
         request = Request(next(self._ids), prompt, SamplingParams(max_tokens=max_tokens, ignore_eos=True))
         self.scheduler.submit(request)
-        generation = self._live[request] = Generation(request, time.monotonic())
+        generation = self._live[request] = Generation(request, Served(time.monotonic()))
         self._work.set()
         return generation
 
@@ -77,8 +85,10 @@ class Replica:
         generation = self._live.get(request)
         if generation is None:
             return  # cancelled meanwhile
-        generation.first_s = generation.first_s or at
-        generation.last_s = at
+        served = generation.served
+        served.first_s = served.first_s or at
+        served.last_s = at
+        served.output += 1
         generation.tokens.put_nowait(request.tokens[-1])
         if len(request.tokens) == request.limit:
             generation.tokens.put_nowait(None)

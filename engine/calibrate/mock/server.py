@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 
 from aiohttp import web
 
 from engine.calibrate.mock.answers import Asked, Json, error, sse, usage_of
 from engine.calibrate.mock.faults import FAULTS, Faults
-from engine.calibrate.mock.replica import Generation, Replica
+from engine.calibrate.mock.replica import Generation, Replica, Served
 from engine.errors import InputError
 
 LARGEST_BODY = 64 << 20
+KEPT = 100_000  # requests of the log
 RIGHT_KEY = "Bearer right"  # of the fault `key`
 
 
@@ -22,7 +25,7 @@ class Server:
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
         self.faults = Faults()
-        self.served: list[Generation] = []
+        self.served: deque[Served] = deque(maxlen=KEPT)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=LARGEST_BODY)
@@ -47,11 +50,9 @@ class Server:
         return web.json_response({"object": "list", "data": [{"id": "mock", "object": "model"}]})
 
     async def log(self, request: web.Request) -> web.Response:
-        rows = [
-            {"arrived_s": g.arrived_s, "first_s": g.first_s, "last_s": g.last_s, "output": len(g.request.output)}
-            for g in self.served
-        ]
-        return web.json_response({"behind_ms": 1000 * self.replica.behind_s, "requests": rows})
+        return web.json_response(
+            {"behind_ms": 1000 * self.replica.behind_s, "requests": [asdict(served) for served in self.served]}
+        )
 
     async def _serving(self, application: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(self.replica.serve())
@@ -71,7 +72,7 @@ class Server:
             generation = self.replica.submit(asked.prompt, max_tokens)
         except (ValueError, AttributeError) as bad:
             return web.json_response(error(400, str(bad)), status=400)
-        self.served.append(generation)
+        self.served.append(generation.served)
         try:
             return await (_stream(request, asked, generation, fault) if asked.stream else _whole(asked, generation))
         finally:

@@ -1,7 +1,7 @@
 """The careful tier's last levels: what traffic that is not like the workload's does at the rate to plan with.
 
 bursty            arrivals that clump (gamma shape 0.5) where the workload's are steadier
-prefix_sharing    half of the prompt tokens shared with earlier prompts, where the workload shares none
+prefix_sharing    half of each prompt the same in all of them, where the workload shares nothing
 """
 
 from dataclasses import replace
@@ -29,5 +29,8 @@ def stress(run: Calibration) -> None:
 def _kinds(workload: Workload) -> list[tuple[str, Workload]]:
     kinds = []
     if workload.burstiness > BURSTY:
-        kinds.append(("bursty", replace(workload, burstiness=BURSTY)))
+        kinds.append(("bursty", replace(workload, burstiness=BURSTY, gaps=None)))
+    if workload.prefix_hit_share == 0:
+        content = replace(workload.content, prefix_share=SHARED)
+        kinds.append(("prefix_sharing", replace(workload, prefix_hit_share=SHARED, content=content)))
     return kinds

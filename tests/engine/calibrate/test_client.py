@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from engine.calibrate.client.levels import TooManyErrors, run_level
 from engine.calibrate.client.sender import Sender
 from engine.calibrate.client.wire import Failure, Wire
 from engine.calibrate.level import LevelLog, LevelSpec
-from engine.calibrate.workload import Lengths
+from engine.calibrate.workload import Content, Corpus, Lengths
 from engine.errors import InputError
 from tests.engine.calibrate.mock_server import Mock, mock_server
 
@@ -189,6 +190,28 @@ def test_prompts_are_never_sent_twice(mock: Mock) -> None:
     spec = opened((0.0, 0.1), Lengths(200, 2))
     cached = [row.cached for _ in range(2) for row in run(mock, "mock", spec).requests]
     assert cached == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_prompts_share_what_a_workload_wants_shared(mock: Mock, chat: bool) -> None:
+    """The mock finds whole blocks of 64 tokens; a chat begins with its template, after which blocks end elsewhere."""
+    spec = replace(opened((0.0, 0.1, 0.2, 0.3), Lengths(400, 1)), content=Content(prefix_share=0.5))
+    sender = meet(mock, "mock", chat=chat)
+
+    async def ran() -> LevelLog:
+        async with wire(mock, chat=chat) as entered:
+            sender.wire = entered
+            return await run_level(sender, spec, asyncio.Event(), lambda *progress: None)
+
+    rows = asyncio.run(ran()).requests
+    assert [row.input for row in rows] == [400] * 4
+    assert sum(row.cached for row in rows) / 1600 == pytest.approx(0.5, abs=0.05 if not chat else 0.17)
+
+
+def test_a_text_of_ones_own_is_refused(mock: Mock) -> None:
+    spec = replace(opened((0.0,)), content=Content(corpus=Corpus("book.txt", "0" * 64)))
+    with pytest.raises(InputError, match="leave text out of the workload"):
+        run(mock, "mock", spec)
 
 
 def test_a_server_that_refuses_everything_is_quoted(mock: Mock) -> None:

@@ -11,12 +11,18 @@ from engine.calibrate.load import Stepped, run_level
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, SimulatedBackend
 from engine.calibrate.step_model import StepModel
-from engine.calibrate.workload import Lengths, Workload
+from engine.calibrate.workload import Content, Lengths, Workload
 from engine.config import SchedulerConfig
 
-lengths = st.builds(Lengths, st.integers(1, 60) | st.integers(100, 400), st.integers(1, 40))
-workloads = st.lists(lengths, min_size=1, max_size=5).map(
-    lambda pairs: Workload("mix", tuple(pairs), (1.0,) * len(pairs))
+lengths = st.lists(
+    st.builds(Lengths, st.integers(1, 60) | st.integers(100, 400), st.integers(1, 40), st.just(())),
+    min_size=1,
+    max_size=5,
+)
+workloads = st.builds(
+    lambda pairs, share: Workload("mix", tuple(pairs), (1.0,) * len(pairs), content=Content(share)),
+    lengths,
+    st.sampled_from([0.0, 0.4]),
 )
 small = st.builds(
     SchedulerConfig,

@@ -151,5 +151,10 @@ def test_careful_adds_bursty_levels_at_the_rate_to_plan_with(limits: SchedulerCo
     assert record.derived.max_rate is not None
     assert bursty[0].offered_requests_per_s == pytest.approx(record.derived.max_rate.low)
     assert record.derived.sweep is not None
+    sharing = [level for level in record.levels if level.purpose == "prefix_sharing"]
+    assert len(sharing) == 2
+    assert sharing[0].prefix_hit_share == pytest.approx(0.5, abs=0.1)
+    assert record.achieved.prefix_hit_share == 0
+    assert "prefix_hits" not in codes(record)
     assert len(measured.purpose("replication")) + 10 == record.derived.sweep.runs
     assert measured.complete
