@@ -64,7 +64,12 @@ def _run(args: argparse.Namespace, target: Target | None, stop: threading.Event,
         return STOPPED
     record = _write(ask, measured, args)
     phase, percent = ("done", 100.0) if record.complete else ("stopped", 99.0)
-    announce(phase, percent, _summary(record, journal), {"record": str(args.out), "sha256": record.sha256})
+    announce(
+        phase,
+        percent,
+        _summary(record, journal if stop.is_set() else None),
+        {"record": str(args.out), "sha256": record.sha256},
+    )
     if record.complete:
         journal.remove()
     return OK if record.complete else STOPPED
@@ -195,11 +200,12 @@ def _write(ask: Ask, measured: Measured, args: argparse.Namespace) -> Record:
     return record
 
 
-def _summary(record: Record, journal: Journal) -> str:
+def _summary(record: Record, resumable: Journal | None) -> str:
     derived, slo = record.derived, record.slo
     limits = f"p95 TTFT {slo.ttft_p95_ms:g} ms and p95 TPOT {slo.tpot_p95_ms:g} ms"
     if not record.complete:
-        kept = f"; go on with --resume {journal.folder}" if journal.folder and journal.folder.is_dir() else ""
+        folder = resumable and resumable.folder
+        kept = f"; go on with --resume {folder}" if folder and folder.is_dir() else ""
         return f"no rate: {record.grade.basis} ({limits}){kept}"
     if derived.no_rate_because == "slo_unreachable":
         return (

@@ -94,9 +94,12 @@ class SweepFit:
         )
 
 
-def sweep_fit(runs: Sequence[SweepRun], base: Sequence[CurvePoint], slo: Slo, seed: int) -> SweepFit:
-    """Fit runs; `base` is the simulated curve on rates around λ*, empty where the runs have no twins."""
-    find = partial(_root, slo=slo)
+def sweep_fit(
+    runs: Sequence[SweepRun], base: Sequence[CurvePoint], slo: Slo, seed: int, most: float = math.inf
+) -> SweepFit:
+    """Fit runs; `base` is the simulated curve on rates around λ*, empty where the runs have no twins. `most` is the
+    saturated rate, beyond which a minute inside the SLO says nothing of an hour."""
+    find = partial(_root, slo=slo, most=most)
     everything = range(len(base[0].ttft_p95_ms)) if base else range(0)
     root, binding = find(runs, base, everything)
     rates = [point.rate for point in base] if base else [run.rate for run in runs]
@@ -111,7 +114,8 @@ def sweep_fit(runs: Sequence[SweepRun], base: Sequence[CurvePoint], slo: Slo, se
             logs.append(math.log(found or min(rates)))
         spread = math.exp(_t(near) * _enlarged(near) * statistics.stdev(logs))
         low, high = root / spread, root * spread
-    return SweepFit(root, low, high, binding, root is not None and root >= (1 - 1e-9) * max(rates), near, tuple(runs))
+    above = root is not None and binding != "saturation" and root >= (1 - 1e-9) * max(rates)
+    return SweepFit(root, low, high, binding, above, near, tuple(runs))
 
 
 def _t(near: int) -> float:
@@ -124,9 +128,9 @@ def _enlarged(near: int) -> float:
 
 
 def _root(
-    runs: Sequence[SweepRun], base: Sequence[CurvePoint], simulated: Sequence[int], slo: Slo
+    runs: Sequence[SweepRun], base: Sequence[CurvePoint], simulated: Sequence[int], slo: Slo, most: float
 ) -> tuple[float | None, Binding]:
-    """Where the first metric crosses its limit, and which."""
+    """Where the first metric crosses its limit, and which; the saturated rate when none does before it."""
     roots: dict[Metric, float | None] = {}
     for metric in METRICS:
         limit = getattr(slo, metric)
@@ -137,7 +141,7 @@ def _root(
     if missed:
         return None, missed[0]
     first = min(METRICS, key=lambda metric: roots[metric] or 0.0)
-    return roots[first], first
+    return (most, "saturation") if (roots[first] or 0.0) > most else (roots[first], first)
 
 
 def _alone(runs: Sequence[SweepRun], metric: Metric, limit: float) -> tuple[list[float], list[float]]:

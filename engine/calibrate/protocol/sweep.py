@@ -15,7 +15,14 @@ from engine.calibrate.capacity import CurvePoint, Search
 from engine.calibrate.level import LevelLog, LevelSpec
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.metrics import nearest_rank, samples_needed
-from engine.calibrate.plan import SWEEP_RUNS, SWEEP_SHARES, SWEEP_WINDOW_S, SweepPlan, plan_sweep
+from engine.calibrate.plan import (
+    SWEEP_RESERVE,
+    SWEEP_RUNS,
+    SWEEP_SHARES,
+    SWEEP_WINDOW_S,
+    SweepPlan,
+    plan_sweep,
+)
 from engine.calibrate.protocol import prediction
 from engine.calibrate.protocol.state import Calibration
 from engine.calibrate.simulator import OpenLoad, simulate
@@ -91,7 +98,9 @@ class Sweep:
         return fit is not None and fit.holds and not self.run.black_box
 
     def fit(self) -> None:
-        self.run.measured.sweep = sweep_fit(self.runs, self.base, self.run.ask.slo, self.run.ask.seed)
+        self.run.measured.sweep = sweep_fit(
+            self.runs, self.base, self.run.ask.slo, self.run.ask.seed, self.run.saturation_per_s()
+        )
 
     def simulate_base(self, center: float) -> None:
         """The simulated curve about a rate, from runs so long that they have no luck of their own."""
@@ -174,12 +183,21 @@ def verification(run: Calibration) -> None:
     if sweep.plan.window_s < SWEEP_WINDOW_S:
         run.bench.say(f"--max-minutes is short: windows of {sweep.plan.window_s:.0f} s instead of {SWEEP_WINDOW_S:.0f}")
     run.measured.sweep_window_s = sweep.plan.window_s
+    _expect(sweep, SWEEP_RUNS * len(shares))
     order = np.random.default_rng([run.ask.seed, 5]).permutation(list(shares) * SWEEP_RUNS)
     for share in order.tolist():
         if sweep.left_s() < sweep.plan.run_s:
             break
         sweep.measure("verification", share * sweep.center)
-    _fit_around(sweep, sweep.center)
+    if sweep.runs:
+        _fit_around(sweep, sweep.center)
+
+
+def _expect(sweep: Sweep, runs: int) -> None:
+    """From here on it is known how long the rest takes."""
+    bench, seconds = sweep.run.bench, sweep.plan.run_s if sweep.plan else 0.0
+    runs += STRESS_RUNS if sweep.run.ask.depth.stressed else 0
+    bench.expected_s = min(bench.max_s, bench.elapsed_s + SWEEP_RESERVE * runs * seconds + sweep.run.plan.reference_s)
 
 
 def _service_s(run: Calibration, rate: float) -> float:

@@ -96,6 +96,11 @@ def test_what_lies_outside_of_the_rates_is_said() -> None:
     assert over.binding == "tpot_p95_ms"
 
 
+def test_more_than_saturation_is_never_stated() -> None:
+    fit = sweep_fit(noisy_runs(1, 0.05, twins=False, rates=(6.0, 7.0, 8.0)), [], SLO, seed=1, most=7.2)
+    assert (fit.requests_per_s, fit.binding, fit.above) == (7.2, "saturation", False)
+
+
 def test_weights_in_a_monotone_curve_are_repeats() -> None:
     repeated = monotone([3.0, 1.0, 1.0, 1.0, 5.0])
     assert monotone([3.0, 1.0, 5.0], [1, 3, 1]) == [repeated[0], repeated[1], repeated[4]]
