@@ -28,6 +28,8 @@ from engine.errors import InputError
 
 FORM = 1  # of the files in here and of the order of phases; another one can't be gone on with
 
+MOST_SHOWN = 120  # characters of what was asked, in a refusal
+
 
 class StorageError(RuntimeError):
     """Something could not be written; the message says what and why."""
@@ -118,7 +120,9 @@ class Journal:
         before = journal._read("ask.json")
         names = [name for name in {**before, **journal.asked} if before.get(name) != journal.asked.get(name)]
         if names:
-            was = "; ".join(f"{name} was {before.get(name)} and is now {journal.asked.get(name)}" for name in names)
+            was = "; ".join(
+                f"{name} was {_short(before.get(name))} and is now {_short(journal.asked.get(name))}" for name in names
+            )
             raise InputError(f"--resume {folder}: it was asked something else: {was}; ask the same, or calibrate anew")
         journal.opening = Opening.from_json(journal._read("opening.json"))
         number = 1
@@ -244,6 +248,12 @@ class Journal:
             oversaturated=raw["oversaturated"],
         )
         return level, raw["elapsed_s"]
+
+
+def _short(value: object) -> str:
+    """A trace's lengths would be pages."""
+    text = str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _packed(content: Mapping[str, Any]) -> bytes:
