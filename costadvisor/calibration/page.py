@@ -25,7 +25,8 @@ BINDING = {
     "saturation": "the throughput itself",
 }
 PURPOSES = {
-    "reference": "Reference", "step_map": "Step map", "verification": "Verification",
+    "reference": "Reference", "step_map": "Step map", "bracket": "Bracket", "verification": "Verification",
+    "replication": "Replication", "bursty": "Bursty", "prefix_sharing": "Shared prefixes",
     "reference_again": "Reference again", "imported": "Imported",
 }  # fmt: skip
 METRICS = {

@@ -8,7 +8,8 @@ from engine.calibrate.record_parts import Count, Name, NotNegative, Part, Positi
 
 
 class Saturation(Part):
-    """The fastest closed-loop level. A rate to plan with it is not: arrivals that clump miss the SLO long before."""
+    """The fastest closed-loop level, of an import the fastest of all. A rate to plan with it is not: arrivals that
+    clump miss the SLO long before."""
 
     level: Name
     concurrency: Annotated[int, Field(ge=1)] | None
@@ -18,7 +19,7 @@ class Saturation(Part):
 
 
 class CurvePoint(Part):
-    """Simulated p95 at one rate, the mean of the runs."""
+    """p95 at one rate, the mean of the runs: simulated, or as another tool measured it."""
 
     requests_per_s: NotNegative
     runs: Annotated[int, Field(ge=1)]
@@ -27,12 +28,17 @@ class CurvePoint(Part):
 
 
 class MaxRate(Part):
-    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`."""
+    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`.
+
+    Of an import, `imported` is read off another tool's open-loop levels and lies between the two levels around it;
+    `derated` is 0.75 of the throughput that was reached, lies between 0.68 of it and all of it, and no level known to
+    miss the SLO counts.
+    """
 
     requests_per_s: Positive
     low: Positive
     high: Positive
-    method: Literal["simulated", "measured"]
+    method: Literal["simulated", "measured", "imported", "derated"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -101,11 +107,43 @@ class Verification(Part):
     agrees: bool
 
 
-NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "contended", "incomplete", "void", "unknown"]
+NoRate = Literal[
+    "slo_unreachable", "no_level_inside", "model_misfit", "too_few_levels", "contended", "incomplete", "void",
+    "unknown",
+]  # fmt: skip
+
+
+class SweepPoint(Part):
+    """p95 of the open-loop runs at one rate, the mean of the runs as they were measured."""
+
+    requests_per_s: Positive
+    runs: Annotated[int, Field(ge=1)]
+    ttft_p95_ms: NotNegative
+    tpot_p95_ms: NotNegative
+
+
+class Sweep(Part):
+    """Open-loop runs about λ*. `runs_near` lie within 10 % of it and decide on it; the window of each was `window_s`.
+
+    `method`: "twins", each run beside the same requests in the simulator, or "isotonic", a monotone curve through the
+    runs alone. `predicted` is what the step model had said before.
+    """
+
+    method: Literal["twins", "isotonic"]
+    runs: Annotated[int, Field(ge=1)]
+    runs_near: Count
+    oversaturated_runs: Count
+    window_s: Positive
+    half_width: NotNegative | None
+    points: tuple[SweepPoint, ...]
+    predicted: MaxRate | None
 
 
 class Derived(Part):
-    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
+    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated.
+
+    `alone_…` are p95s of requests that never meet: the smallest limits that this replica can keep at all.
+    """
 
     saturation: Saturation | None
     max_rate: MaxRate | None
@@ -120,6 +158,7 @@ class Derived(Part):
     verification: Verification | None
     drift: float | None
     energy_j_per_token: NotNegative | None
+    sweep: Annotated[Sweep | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _rate_or_reason(self) -> Self:

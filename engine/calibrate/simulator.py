@@ -93,10 +93,7 @@ class SimulatedBackend:
 
     def submit(self, lengths: Lengths) -> Request:
         number = next(self._ids)
-        marked = self.scheduler.pool.prefix_cache
-        request = (
-            Request(number, marks(lengths, number), _params(lengths.output)) if marked else _blank(number, lengths)
-        )
+        request = _marked(number, lengths) if self.scheduler.pool.prefix_cache else _blank(number, lengths)
         self._stuck = self._stuck and len(self.scheduler.waiting) > 0
         self._looked = False
         self.scheduler.submit(request)
@@ -221,6 +218,11 @@ class SimulatedBackend:
 @functools.lru_cache(maxsize=4096)
 def _params(output: int) -> SamplingParams:
     return SamplingParams(max_tokens=output, ignore_eos=True)
+
+
+def _marked(id: int, lengths: Lengths) -> Request:
+    """A request whose prompt shares what real ones would share."""
+    return Request(id, marks(lengths, id), _params(lengths.output))
 
 
 def _blank(id: int, lengths: Lengths) -> Request:
