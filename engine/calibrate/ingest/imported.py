@@ -55,7 +55,9 @@ def ingest_files(files: Sequence[tuple[str, bytes]], given: Given) -> Record:
     try:
         return _record(source, facts, _levels(results, given), given)
     except (ValidationError, ArithmeticError):
-        raise InputError("the files' figures are absurd together; check that they are as the benchmark wrote them") from None
+        raise InputError(
+            "the files' figures are absurd together; check that they are as the benchmark wrote them"
+        ) from None
 
 
 def _record(source: Source, facts: Facts, levels: Sequence[ToolLevel], given: Given) -> Record:

@@ -13,6 +13,7 @@ from engine.calibrate.slo import Slo
 
 SAMPLES = Path(__file__).parent / "samples"
 GIVEN = Given(facts=Facts(model="SmolLM2-135M-Instruct", gpu="H100", gpus=1), today="2026-12-01")
+LIMITS = Slo(500, 50)
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def run() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def taken() -> Callable[..., Record]:
-    """The record of some runs, for an SLO of 500 ms and 50 ms."""
+    """The record of some runs, for an SLO of 500 ms and 50 ms unless said otherwise."""
 
-    def of(*runs: dict[str, Any], slo: Slo = Slo(500, 50)) -> Record:
+    def of(*runs: dict[str, Any], slo: Slo = LIMITS) -> Record:
         files = [(f"run-{at}.json", json.dumps(each).encode()) for at, each in enumerate(runs)]
         return ingest_files(files, Given(facts=GIVEN.facts, slo=slo, today="2026-12-01"))
 

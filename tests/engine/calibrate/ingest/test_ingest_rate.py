@@ -156,7 +156,19 @@ def test_runs_at_one_rate_are_one_point(run: Run, taken: Taken) -> None:
     assert record.created_at == "2026-11-30T00:00:00Z"
 
 
+def test_a_rate_that_loses_requests_is_not_sustained(run: Run, taken: Taken) -> None:
+    """Those that failed at once are in no percentile; 6 of 106 are more than 5 %."""
+    record = taken(tails(run, 2, 100), tails(run, 4, 110), tails(run, 8, 50, failed=6))
+    rate = record.derived.max_rate
+    assert rate is not None
+    assert (rate.requests_per_s, rate.low, rate.high) == (4, 4, 8)
+    assert "unresolved" not in codes(record)
+    few_lost = taken(tails(run, 2, 100), tails(run, 4, 110), tails(run, 8, 120, failed=5)).derived.max_rate
+    assert few_lost is not None
+    assert few_lost.requests_per_s == 8
+
+
 def test_requests_that_failed_are_flagged(run: Run, taken: Taken) -> None:
-    record = taken(tails(run, 2, 100, failed=7))
-    assert [(flag.level, flag.value) for flag in record.flags if flag.code == "errors"] == [("rate-2", 7)]
-    assert record.levels[0].attempted == 107
+    record = taken(tails(run, 2, 100, failed=3))
+    assert [(flag.level, flag.value) for flag in record.flags if flag.code == "errors"] == [("rate-2", 3)]
+    assert record.levels[0].attempted == 103
