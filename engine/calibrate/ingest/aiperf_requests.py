@@ -4,7 +4,6 @@ Source: AIPerf 0.13; metrics as in the summary, each `{value, unit}`.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import chain
 
 from engine.calibrate.ingest.aiperf import MILLISECONDS
@@ -61,7 +60,7 @@ def _level(name: str, rows: Sequence[Fields]) -> ToolLevel:
         input_tokens=inputs,
         output_tokens=outputs,
         requests=tuple(streamed) if len(streamed) == len(good) else None,
-        measured_on=_day(good[0]),
+        measured_on=good[0].day("metadata.request_start_ns", per_second=1e9),
     )
 
 
@@ -90,7 +89,3 @@ def _scale(row: Fields, metric: str, unit: object) -> float:
     if unit not in MILLISECONDS:
         raise InputError(f"{row.where}: {metric} has unit {str(unit)[:20]!r}; it must be one of time")
     return MILLISECONDS[str(unit)]
-
-
-def _day(row: Fields) -> str:
-    return datetime.fromtimestamp(row.needed("metadata.request_start_ns") / 1e9, UTC).strftime("%Y-%m-%d")

@@ -1,15 +1,16 @@
 """A result file as JSON objects, and checked readings of their fields. Text is never handed on but for short names."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.errors import InputError
 
 MOST_BYTES = 512 * 2**20
 LONGEST_NAME = 200
+LARGEST = 1e20  # above a time in nanoseconds
 
 
 def objects(data: bytes, name: str) -> tuple["Fields", ...]:
@@ -18,10 +19,10 @@ def objects(data: bytes, name: str) -> tuple["Fields", ...]:
         raise InputError(f"{name}: {len(data):,} bytes are too many; a result file of up to {MOST_BYTES:,} is read")
     try:
         found = _parsed(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, RecursionError):
-        raise InputError(f"{name}: is no JSON text; give the file that the benchmark wrote") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{name}, line {error.lineno}: is no JSON ({error.msg}); give the file as it was") from None
+    except (ValueError, RecursionError):  # not UTF-8, a number of thousands of digits, brackets without end
+        raise InputError(f"{name}: is no JSON text; give the file that the benchmark wrote") from None
     if not found or not all(isinstance(one, dict) for one in found):
         raise InputError(f"{name}: must hold JSON objects; give the file that the benchmark wrote")
     return tuple(Fields(one, name if len(found) == 1 else f"{name}, entry {at}") for at, one in enumerate(found, 1))
@@ -96,9 +97,17 @@ class Fields:
         value = self.get(path)
         if value is None or value == "":
             return None
-        if not isinstance(value, str) or len(value) > LONGEST_NAME:
-            raise InputError(f"{self.where}: {path} must be a text of up to {LONGEST_NAME} characters")
+        if not isinstance(value, str) or len(value) > LONGEST_NAME or not value.isprintable():
+            raise InputError(f"{self.where}: {path} must be a line of up to {LONGEST_NAME} characters")
         return value
+
+    def day(self, path: str, per_second: float = 1.0) -> str:
+        """The UTC day of a Unix time, as 2026-11-30."""
+        value = self.needed(path)
+        try:
+            return datetime.fromtimestamp(value / per_second, UTC).strftime("%Y-%m-%d")
+        except (ValueError, OverflowError, OSError):
+            raise InputError(f"{self.where}: {path} is {value:g}; it must be a time") from None
 
     def parts(self, path: str) -> tuple["Fields", ...]:
         """The objects of a list; none where there is no list."""
@@ -109,6 +118,6 @@ class Fields:
     def _checked(self, path: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{self.where}: {path} is {str(value)[:40]!r}; it must be a number")
-        if not math.isfinite(value) or value < 0:
-            raise InputError(f"{self.where}: {path} is {value}; it must be finite and not negative")
+        if not 0 <= value < LARGEST:
+            raise InputError(f"{self.where}: {path} is {str(value)[:40]}; it must be finite and not negative")
         return float(value)

@@ -93,6 +93,8 @@ def facts_completed(found: Facts, given: Facts) -> Facts:
         if ours is not None and not _same(name, ours, theirs):
             raise InputError(f"{flag_of(name)} {_word(theirs)}: the file says {_word(ours)}; leave the flag out")
         complete = replace(complete, **{name: theirs})
+    if complete.tensor_parallel and complete.gpus and complete.tensor_parallel > complete.gpus:
+        raise InputError(f"--tensor-parallel {complete.tensor_parallel} needs as many GPUs; --gpus is {complete.gpus}")
     lacking = [flag_of(name) for name in ("model", "gpu", "gpus") if getattr(complete, name) is None]
     if complete.gpu == CPU:
         lacking = [flag for flag in lacking if flag != "--gpus"]

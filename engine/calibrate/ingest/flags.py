@@ -46,8 +46,8 @@ def _of_import(tool: str, levels: Sequence[ToolLevel], rate: Sustained) -> Itera
         most = fastest(levels).requests_per_s
         message = (
             "no level has random arrivals and a latency tail, so closed loops or evenly spaced requests are all there "
-            f"is; they overstate what can be sustained, and at most {OPEN_LOOP_SHARE} of the {most:.3g} requests/s "
-            "that were reached is stated"
+            f"is; they overstate what can be sustained, so no more than {OPEN_LOOP_SHARE} of the {most:.3g} requests/s "
+            "that were reached counts"
         )
         yield _flag("closed_loop_only", message, most, OPEN_LOOP_SHARE * most)
     if rate.at_least and rate.rate is not None:

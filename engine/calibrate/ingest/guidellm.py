@@ -6,7 +6,6 @@ TPOT. Its summary counts tokens, so the requests' own values are taken where the
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from engine.calibrate.ingest.document import Fields
 from engine.calibrate.ingest.facts import Facts, model_name
@@ -66,7 +65,7 @@ def _level(fields: Fields) -> ToolLevel:
         input_tokens=int(inputs),
         output_tokens=int(outputs),
         requests=requests,
-        measured_on=datetime.fromtimestamp(fields.needed("start_time"), UTC).strftime("%Y-%m-%d"),
+        measured_on=fields.day("start_time"),
     )
 
 

@@ -39,8 +39,8 @@ def _format_of(fields: Fields) -> Format:
             return each
     if any("inter_token_latency_s" in str(key) for key in fields.raw):
         raise InputError(
-            f"{fields.where}: is LLMPerf's, whose inter-token latency includes the time to the first token and so is no "
-            "TPOT; benchmark with another tool"
+            f"{fields.where}: is LLMPerf's, whose inter-token latency includes the time to the first token and so is "
+            "no TPOT; benchmark with another tool"
         )
     known = ", ".join(each.WRITES for each in FORMATS)
     raise InputError(f"{fields.where}: is no result file that is known; give one of {known}")

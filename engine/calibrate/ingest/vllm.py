@@ -65,12 +65,12 @@ def load(fields: Fields) -> Load | None:
         return Load("closed", concurrency=cap)
     if rate is None or rate == "trace":
         return None
-    sent, burstiness = fields.needed("request_rate"), fields.number("burstiness")
+    sent, burstiness = fields.needed("request_rate"), fields.needed("burstiness") if "burstiness" in fields else 1.0
     if "ramp_up_strategy" in fields:
         raise InputError(f"{fields.where}: the rate was ramped up; import runs at one rate each")
     if cap is not None:
         return Load("closed", sent, concurrency=cap)
-    return Load("open", sent, 1.0 if burstiness is None else burstiness)
+    return Load("open", sent, burstiness)
 
 
 def _attempted(fields: Fields, finished: int) -> int | None:
@@ -99,13 +99,8 @@ def _lists(fields: Fields, path: str) -> list[tuple[float, ...]]:
     lists = fields.get(path)
     if not isinstance(lists, list):
         return []
-    each = Fields(dict(enumerate_names(lists)), f"{fields.where}, {path}")
-    return [each.numbers(name) or () for name in each.raw]
-
-
-def enumerate_names(lists: Sequence[object]) -> Iterator[tuple[str, object]]:
-    for at, one in enumerate(lists):
-        yield str(at), one
+    each = Fields({str(at): one for at, one in enumerate(lists)}, f"{fields.where}, {path}")
+    return [each.numbers(at) or () for at in each.raw]
 
 
 def _day(date: str | None) -> str | None:

@@ -117,6 +117,22 @@ def test_arrivals_burstier_than_measured_are_left_to_be_derated(tmp_path: Path) 
     assert capacity(resolve(tmp_path, measured_so, workload=bursty | {"burstiness": 0.5})).record
 
 
+@pytest.mark.parametrize(("method", "grade"), [("imported", "C"), ("derated", "D")])
+def test_an_import_states_a_rate_and_leaves_its_range_to_the_grade(tmp_path: Path, method: str, grade: str) -> None:
+    imported = record(
+        source={"tool": "AIPerf", "version": "0.13.0", "file_sha256": "0" * 64},
+        workload={"kind": "means", "burstiness": 1.0 if grade == "C" else None, "prefix_hit_share": None},
+        derived={"max_rate": RATE | {"method": method}},
+    )
+    imported["tier"] = None
+    found = resolve(tmp_path, imported)
+    rate = capacity(found)
+    assert (float(rate.requests_per_s), rate.low, rate.high, rate.grade) == (0.25, None, None, grade)
+    evidence = found.evidence["/options/machine/capacity"]
+    assert (evidence.grade, evidence.basis) == (grade, "imported")
+    assert "AIPerf on CPU" in evidence.source
+
+
 def test_an_objective_out_of_reach_is_no_capacity(tmp_path: Path) -> None:
     unreachable = record(derived={"max_rate": None, "no_rate_because": "slo_unreachable"})
     assert float(capacity(resolve(tmp_path, unreachable)).requests_per_s) == 0
