@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from engine import linear
-from engine.config import ModelShape
 from engine.linear import Linear
 from engine.model import Mlp
 from engine.operations import Activation, Operations
@@ -34,14 +33,6 @@ def make_linear(quantization: str, *, native: bool) -> MakeLinear:
     if quantization == "none":
         return partial(linear.linear, native=native)
     return partial(_int8, native=native) if quantization == "int8" else _fp8
-
-
-def weight_bytes(shape: ModelShape, value_bytes: int, quantization: str) -> int:
-    """What weight matrices take in memory. A tied head is a second, quantized copy of the embedding."""
-    if quantization == "none":
-        return shape.weight_values * value_bytes
-    embedding = shape.vocab * shape.hidden
-    return embedding * value_bytes + shape.weight_values - (0 if shape.tied else embedding)
 
 
 def quantize(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:

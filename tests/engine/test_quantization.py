@@ -15,8 +15,9 @@ from engine import quantization
 from engine.config import EngineOptions, ModelShape
 from engine.engine import Engine
 from engine.errors import InputError
+from engine.footprint import weight_bytes
 from engine.generate import main
-from engine.quantization import make_linear, quantize, weight_bytes
+from engine.quantization import make_linear, quantize
 from engine.request import SamplingParams
 from engine.runner import resolve
 from tests.engine.conftest import CHECKPOINTS, save_checkpoint

@@ -1,0 +1,21 @@
+"""What a model takes in memory, in bytes. Torch-free."""
+
+from engine.config import ModelShape
+
+
+def weight_bytes(shape: ModelShape, value_bytes: int, quantization: str) -> int:
+    """What weight matrices take. A tied head is a second, quantized copy of the embedding."""
+    if quantization == "none":
+        return shape.weight_values * value_bytes
+    embedding = shape.vocab * shape.hidden
+    return embedding * value_bytes + shape.weight_values - (0 if shape.tied else embedding)
+
+
+def copied_bytes(shape: ModelShape, value_bytes: int, ranks: int) -> int:
+    """What `ranks` processes take beyond one: each has the whole embedding."""
+    return (ranks - 1) * shape.vocab * shape.hidden * value_bytes
+
+
+def kv_bytes_per_token(shape: ModelShape, value_bytes: int, ranks: int = 1) -> int:
+    """One token's keys and values over all layers and ranks; of fewer KV heads than ranks each is kept several times."""
+    return shape.kv_values_per_token * max(1, ranks // shape.kv_heads) * value_bytes
