@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from engine.calibrate.capacity import CurvePoint as SimulatedPoint
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
 from engine.calibrate.protocol import FEWEST_REQUESTS, Ask
@@ -36,7 +37,7 @@ def derived_part(ask: Ask, measured: Measured) -> Derived:
         binding=found.binding if found else None,
         alone_ttft_p95_ms=statistics.fmean(found.alone.ttft_p95_ms) if found else None,
         alone_tpot_p95_ms=statistics.fmean(found.alone.tpot_p95_ms) if found else None,
-        curve=_curve(measured),
+        curve=curve_points(found.curve) if found else (),
         simulated_requests=found.simulated_requests if found else None,
         simulated_requests_per_wall_s=found.simulated_requests_per_wall_s if found else None,
         step_model=_step_model(measured, measured.fit) if measured.fit else None,
@@ -85,8 +86,7 @@ def _saturation(ask: Ask, fastest: MeasuredLevel | None) -> Saturation | None:
     )
 
 
-def _curve(measured: Measured) -> tuple[CurvePoint, ...]:
-    points = measured.max_rate.curve if measured.max_rate else ()
+def curve_points(curve: Sequence[SimulatedPoint]) -> tuple[CurvePoint, ...]:
     return tuple(
         CurvePoint(
             requests_per_s=point.rate,
@@ -94,7 +94,7 @@ def _curve(measured: Measured) -> tuple[CurvePoint, ...]:
             ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
             tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
         )
-        for point in points
+        for point in curve
     )
 
 

@@ -131,9 +131,7 @@ def memory_check(serving: Serving, gpu: GpuFacts) -> MemoryCheck:
 def _shared_out(serving: Serving, gpu: GpuFacts) -> MemoryCheck:
     left = max(0, gpu.memory_bytes - serving.weight_bytes - RUNTIME_BYTES - serving.step_bytes)
     kv_bytes = int(left * KV_SHARE_OF_WHAT_IS_LEFT)
-    return MemoryCheck(
-        serving, gpu, serving.weight_bytes, RUNTIME_BYTES, serving.step_bytes, left - kv_bytes, kv_bytes
-    )
+    return MemoryCheck(serving, gpu, serving.weight_bytes, RUNTIME_BYTES, serving.step_bytes, left - kv_bytes, kv_bytes)
 
 
 def _advice(serving: Serving, gpu: GpuFacts) -> str:
@@ -215,9 +213,9 @@ def _answers(check: MemoryCheck, context: int | None, batch: int | None) -> Iter
     yield "  tokens a request   requests at once in the KV cache"
     for tokens in lengths:
         yield f"  {tokens:>16,}   {check.largest_batch(tokens):,}"
-    for requests in (1,) if batch is None else (batch,):
-        yield ""
-        yield f"  {requests:,} at once may have {check.longest_context(requests):,} tokens each (the model takes {limit:,})"
+    requests = 1 if batch is None else batch
+    yield ""
+    yield f"  {requests:,} at once may have {check.longest_context(requests):,} tokens each; the model takes {limit:,}"
 
 
 if __name__ == "__main__":

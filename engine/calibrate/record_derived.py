@@ -32,7 +32,7 @@ class MaxRate(Part):
     requests_per_s: Positive
     low: Positive
     high: Positive
-    method: Literal["simulated", "measured"]
+    method: Literal["simulated", "measured", "scaled"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -104,6 +104,27 @@ class Verification(Part):
 NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "contended", "incomplete", "void", "unknown"]
 
 
+class Scaled(Part):
+    """How a rate was carried over to a GPU that nothing was measured on; `source.scaled_from` is the record it is from.
+
+    The ratios are the new GPU's datasheet over the old one's. `step_model`: each term of the step model was divided by
+    the ratio of what bounds it, and open-loop traffic simulated again. `slow_motion`: there was none, and all times
+    were divided by one ratio, the geometric mean. The interval is from everything as slow as the smaller ratio makes it
+    to everything as fast as the larger, each `widened` times further out, and by the interval of the record.
+    """
+
+    method: Literal["step_model", "slow_motion"]
+    from_gpu: Name
+    to_gpu: Name
+    bandwidth_ratio: Positive
+    flops_ratio: Positive
+    widened: Positive
+    weights_ms: NotNegative | None = Field(
+        description="of a step on the old GPU, what reading the weights takes at the datasheet's bandwidth"
+    )
+    kv_tokens: Count | None = Field(description="what the new GPU's memory holds beside the weights")
+
+
 class Derived(Part):
     """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
 
@@ -120,6 +141,7 @@ class Derived(Part):
     verification: Verification | None
     drift: float | None
     energy_j_per_token: NotNegative | None
+    scaled: Annotated[Scaled | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _rate_or_reason(self) -> Self:

@@ -1,0 +1,183 @@
+"""From a record of one GPU to what another may do: which way there is, and what stands in it."""
+
+from pathlib import Path
+
+from engine.calibrate.capacity import Search, max_rate
+from engine.calibrate.derive import curve_points
+from engine.calibrate.gpu_facts import GpuFacts, gpu_facts
+from engine.calibrate.memory import MemoryCheck, Serving, memory_check
+from engine.calibrate.record import Record
+from engine.calibrate.record_derived import CurvePoint, Scaled
+from engine.calibrate.roofline import WIDENED, Ratios, bounds, coarse_rate, saturated_per_s, scaled_model, slow_motion
+from engine.calibrate.scaled_record import Rates, scaled_record
+from engine.calibrate.slo import Slo
+from engine.calibrate.step_model import StepModel
+from engine.calibrate.workload import Lengths, Workload, workload_read
+from engine.config import ModelShape, SchedulerConfig
+from engine.errors import InputError
+from engine.footprint import read_bytes
+
+
+def scale(record: Record, to: str, *, model: Path | None = None, workload: Path | None = None) -> Record:
+    """The record on another GPU; raises InputError where that can't be said, or the model does not fit there."""
+    old, new = _old_gpu(record), _new_gpu(to)
+    if old == new:
+        raise InputError(f"the record was measured on {old.name} already; name another GPU")
+    ratios = Ratios.between(old, new, record.model.quantization)
+    shape = ModelShape.from_folder(model) if model else shape_of(record)
+    memory = memory_check(_serving(record, shape), new)
+    weights_ms = None
+    if record.derived.step_model is None:
+        found = _in_slow_motion(record, ratios)
+    else:
+        read = read_bytes(shape, memory.serving.value_bytes, memory.serving.quantization) / memory.serving.gpus
+        weights_ms = read / old.bandwidth_gb_per_s / 1e6
+        found = _simulated(record, memory, ratios, weights_ms, workload_of(record, workload))
+    scaled = Scaled(
+        method="slow_motion" if weights_ms is None else "step_model",
+        from_gpu=old.name,
+        to_gpu=new.name,
+        bandwidth_ratio=ratios.bandwidth,
+        flops_ratio=ratios.flops,
+        widened=WIDENED,
+        weights_ms=weights_ms,
+        kv_tokens=memory.kv_tokens,
+    )
+    return scaled_record(record, memory, scaled, _with_the_records_interval(record, found))
+
+
+def _old_gpu(record: Record) -> GpuFacts:
+    hardware = record.hardware
+    if record.derived.scaled is not None:
+        raise InputError("the record was scaled itself; scale the measured one it came from")
+    if hardware.device == "cpu":
+        raise InputError("the record was measured on a CPU, which says nothing of a GPU; calibrate on the GPU")
+    names = {gpu.name for gpu in hardware.gpus}
+    if len(names) != 1:
+        raise InputError(f"the record names {len(names)} kinds of GPU; it must be one to be scaled from")
+    return gpu_facts(names.pop())
+
+
+def _new_gpu(name: str) -> GpuFacts:
+    if name.strip().casefold() == "cpu":
+        raise InputError("--to cpu: a GPU says nothing of a CPU; calibrate on the CPU")
+    return gpu_facts(name)
+
+
+def shape_of(record: Record) -> ModelShape:
+    """From the numbers in the record, as if nothing were tied: it may then count a head too much, never too little."""
+    model = record.model
+    raw = {
+        "model_type": model.family,
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "intermediate_size": model.intermediate,
+        "vocab_size": model.vocab,
+        "max_position_embeddings": record.engine.max_model_len,
+        "tie_word_embeddings": False,
+    }
+    try:
+        return ModelShape.from_config(raw)
+    except (InputError, KeyError, TypeError, ValueError):
+        raise InputError(f"the record has too few numbers of {model.name} to size it by; give --model DIR") from None
+
+
+def _serving(record: Record, shape: ModelShape) -> Serving:
+    limits, gpus = record.engine, len(record.hardware.gpus)
+    if record.model.dtype is None:
+        raise InputError(f"the record does not say in which dtype {record.model.name} ran, so its size is unknown")
+    return Serving(
+        shape=shape,
+        dtype=record.model.dtype,
+        kv_dtype=record.model.kv_dtype,
+        quantization=record.model.quantization or "none",
+        gpus=gpus,
+        max_batch=limits.max_batch or Serving.max_batch,
+        token_budget=limits.token_budget or Serving.token_budget,
+        block_size=limits.block_size or Serving.block_size,
+    )
+
+
+def workload_of(record: Record, file: Path | None = None) -> Workload:
+    """The record's workload; one that is a trace is read from `file`, which must be the same. Raises InputError."""
+    asked = record.workload
+    if file is not None:
+        workload = workload_read(file)
+        if workload.trace_sha256 != asked.trace_sha256 or workload.burstiness != asked.burstiness:
+            raise InputError(f"--workload {file} is not what the record was measured with; leave it out or give that")
+        return workload
+    if asked.mix is None:
+        raise InputError(f"the record's workload is the trace {asked.trace}; give --workload FILE with it")
+    return Workload(
+        kind=asked.kind,
+        lengths=tuple(Lengths(pair.input, pair.output) for pair in asked.mix),
+        weights=tuple(pair.weight for pair in asked.mix),
+        burstiness=asked.burstiness,
+    )
+
+
+def _simulated(record: Record, memory: MemoryCheck, ratios: Ratios, weights_ms: float, workload: Workload) -> Rates:
+    search = Search(_limits(record, memory), workload, _slo(record), record.seed or 0)
+    model = _step_model(record)
+    low, high = (coarse_rate(search, step_ms) for step_ms in bounds(model, weights_ms, ratios))
+    scaled = scaled_model(model, weights_ms, ratios)
+    most = saturated_per_s(search.config, scaled.ms, workload, search.seed)
+    found = max_rate(search, scaled.ms, (), 0.0, most)
+    return Rates(found.requests_per_s, low, high, found.binding, curve_points(found.curve), scaled, search.simulated)
+
+
+def _limits(record: Record, memory: MemoryCheck) -> SchedulerConfig:
+    """The engine as it was, with the blocks that the other GPU has room for."""
+    limits, serving = record.engine, memory.serving
+    return SchedulerConfig(
+        max_batch=serving.max_batch,
+        token_budget=serving.token_budget,
+        block_size=serving.block_size,
+        num_blocks=memory.kv_blocks,
+        max_model_len=limits.max_model_len or serving.shape.max_position,
+    )
+
+
+def _step_model(record: Record) -> StepModel:
+    fit = record.derived.step_model
+    if fit is None or record.derived.no_rate_because not in (None, "slo_unreachable"):
+        raise InputError(f"the record states no rate ({record.grade.basis}); scale one that does")
+    return StepModel(**fit.coefficients)
+
+
+def _in_slow_motion(record: Record, ratios: Ratios) -> Rates:
+    if record.derived.max_rate is None:
+        raise InputError(f"the record states no rate ({record.grade.basis}); scale one that does")
+    curve = record.derived.curve or _measured_curve(record)
+    if not curve:
+        raise InputError("the record has neither a step model nor p95 latencies at known rates to scale by")
+    slo = _slo(record)
+    rate, binding = slow_motion(curve, slo, ratios.mean)
+    (low, _), (high, _) = (slow_motion(curve, slo, ratio) for ratio in (ratios.slowest, ratios.fastest))
+    return Rates(rate, low, high, binding)
+
+
+def _measured_curve(record: Record) -> tuple[CurvePoint, ...]:
+    points = [(lv.offered_requests_per_s, lv.ttft_ms.p95, lv.tpot_ms.p95) for lv in record.levels if lv.mode == "open"]
+    return tuple(
+        CurvePoint(requests_per_s=rate, runs=1, ttft_p95_ms=ttft, tpot_p95_ms=tpot)
+        for rate, ttft, tpot in points
+        if rate is not None and ttft is not None and tpot is not None
+    )
+
+
+def _slo(record: Record) -> Slo:
+    return Slo(record.slo.ttft_p95_ms, record.slo.tpot_p95_ms, record.slo.preset)
+
+
+def _with_the_records_interval(record: Record, found: Rates) -> Rates:
+    """What is uncertain about the record is so about what was made of it."""
+    stated = record.derived.max_rate
+    if stated is None or found.rate is None or found.low is None:
+        return found
+    low = found.low * stated.low / stated.requests_per_s
+    high = (found.high or found.rate) * stated.high / stated.requests_per_s
+    return found._replace(low=min(low, found.rate), high=max(high, found.rate))
