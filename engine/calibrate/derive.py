@@ -1,9 +1,11 @@
 """What follows from the levels: saturation, λ*, the step model, the verification against its replay."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from engine.calibrate.capacity import T_975
 from engine.calibrate.capacity import CurvePoint as SimulatedPoint
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
@@ -87,15 +89,30 @@ def _saturation(ask: Ask, fastest: MeasuredLevel | None) -> Saturation | None:
 
 
 def curve_points(curve: Sequence[SimulatedPoint]) -> tuple[CurvePoint, ...]:
-    return tuple(
-        CurvePoint(
-            requests_per_s=point.rate,
-            runs=len(point.ttft_p95_ms),
-            ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
-            tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
-        )
-        for point in curve
+    return tuple(map(_curve_point, curve))
+
+
+def _curve_point(point: SimulatedPoint) -> CurvePoint:
+    ttft, tpot = _mean_interval(point.ttft_p95_ms), _mean_interval(point.tpot_p95_ms)
+    return CurvePoint(
+        requests_per_s=point.rate,
+        runs=len(point.ttft_p95_ms),
+        ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
+        ttft_p95_low_ms=ttft and ttft[0],
+        ttft_p95_high_ms=ttft and ttft[1],
+        tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
+        tpot_p95_low_ms=tpot and tpot[0],
+        tpot_p95_high_ms=tpot and tpot[1],
     )
+
+
+def _mean_interval(runs: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean over runs, by Student's t; None for too few of them."""
+    if len(runs) <= min(T_975):
+        return None
+    t = T_975[max(known for known in T_975 if known < len(runs))]
+    mean, half = statistics.fmean(runs), t * statistics.stdev(runs) / math.sqrt(len(runs))
+    return max(0.0, mean - half), mean + half
 
 
 def _step_model(measured: Measured, fit: Fit) -> StepModelFit:

@@ -17,13 +17,21 @@ class Saturation(Part):
     total_tokens_per_s: Positive | None
 
 
+# Came later, or has gone since: left out where there is none, so that every record keeps its bytes and its hash.
+Sometimes = Annotated[NotNegative | None, Field(exclude_if=lambda value: value is None)]
+
+
 class CurvePoint(Part):
-    """Simulated p95 at one rate, the mean of the runs."""
+    """Simulated p95 at one rate, the mean of the runs; its 95 % interval from their spread, where there were enough."""
 
     requests_per_s: NotNegative
     runs: Annotated[int, Field(ge=1)]
     ttft_p95_ms: NotNegative
+    ttft_p95_low_ms: Sometimes = None
+    ttft_p95_high_ms: Sometimes = None
     tpot_p95_ms: NotNegative
+    tpot_p95_low_ms: Sometimes = None
+    tpot_p95_high_ms: Sometimes = None
 
 
 class MaxRate(Part):
@@ -39,10 +47,6 @@ class MaxRate(Part):
         if not self.low <= self.requests_per_s <= self.high:
             raise ValueError("low, requests_per_s and high must ascend")
         return self
-
-
-# Came later, or has gone since: left out where there is none, so that every record keeps its bytes and its hash.
-Sometimes = Annotated[NotNegative | None, Field(exclude_if=lambda value: value is None)]
 
 
 class HeldOutLevel(Part):
