@@ -86,18 +86,16 @@ def shape_of(record: Record) -> ModelShape:
 
 
 def _serving(record: Record, shape: ModelShape) -> Serving:
-    limits, gpus = record.engine, len(record.hardware.gpus)
     if record.model.dtype is None:
         raise InputError(f"the record does not say in which dtype {record.model.name} ran, so its size is unknown")
+    limits = {name: getattr(record.engine, name) for name in ("max_batch", "token_budget", "block_size")}
     return Serving(
         shape=shape,
         dtype=record.model.dtype,
         kv_dtype=record.model.kv_dtype,
         quantization=record.model.quantization or "none",
-        gpus=gpus,
-        max_batch=limits.max_batch or Serving.max_batch,
-        token_budget=limits.token_budget or Serving.token_budget,
-        block_size=limits.block_size or Serving.block_size,
+        gpus=len(record.hardware.gpus),
+        **{name: value for name, value in limits.items() if value is not None},
     )
 
 

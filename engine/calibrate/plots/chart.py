@@ -24,7 +24,11 @@ class Axis:
         step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
         first = math.ceil(self.start / step - 1e-9)
         values = [step * number for number in range(first, math.floor(self.end / step + 1e-9) + 1)]
-        return [(value, f"{100 * value + 0.0:+.3g} %" if self.percent else figure(value)) for value in values]
+        return [(value, _percent(value) if self.percent else figure(value)) for value in values]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.3g} %" if share else "0 %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class Span:
 class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def wordy(self, column: int) -> bool:
+        """Whether a column holds words, which stand to the left, numbers to the right."""
+        return not any(row[column][:1].isdigit() or row[column][:1] in "+-" for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,7 @@ def _section(chart: Chart) -> str:
 
 
 def _table(chart: Chart) -> str:
-    words = [all(not row[place][:1].isdigit() for row in chart.table.rows) for place in range(len(chart.table.columns))]
-    kinds = [' class="words"' if wordy else "" for wordy in words]
+    kinds = [' class="words"' if chart.table.wordy(place) else "" for place in range(len(chart.table.columns))]
     head = "".join(f'<th scope="col"{k}>{html.escape(n)}</th>' for n, k in zip(chart.table.columns, kinds, strict=True))
     rows = "\n".join(
         "<tr>" + "".join(f"<td{k}>{html.escape(text)}</td>" for text, k in zip(row, kinds, strict=True)) + "</tr>"
@@ -77,11 +76,11 @@ def _table(chart: Chart) -> str:
 
 def figure(chart: Chart) -> dict[str, Any]:
     """What plotly.js draws."""
-    traces = [trace for number, series in enumerate(chart.series) for trace in _traces(series, number % 2)]
+    traces = [trace for number, series in enumerate(chart.series) for trace in _traces(chart, series, number % 2)]
     return {"data": traces, "layout": _layout(chart)}
 
 
-def _traces(series: Series, look: int) -> list[dict[str, Any]]:
+def _traces(chart: Chart, series: Series, look: int) -> list[dict[str, Any]]:
     trace: dict[str, Any] = {"type": "scatter", "name": series.name, "x": series.x, "y": series.y}
     if series.kind == "line":
         trace |= {"mode": "lines", "line": {"color": COLOURS[look], "width": 2.5}, "hoverinfo": "x+y"}
@@ -89,13 +88,15 @@ def _traces(series: Series, look: int) -> list[dict[str, Any]]:
         size = {"color": COLOURS[look], "symbol": SYMBOLS[look], "size": 9 if series.labels else 4}
         trace |= {"mode": "markers", "marker": size, "hoverinfo": "x+y+text"}
     if series.labels:
-        trace |= {"mode": "markers+text", "text": series.labels, "textposition": "top center", "cliponaxis": False}
+        places = [f"middle {'left' if _to_the_right(chart, x) else 'right'}" for x in series.x]
+        texts = [f" {label} " for label in series.labels]
+        trace |= {"mode": "markers+text", "text": texts, "textposition": places, "cliponaxis": False}
     if not series.labels and series.kind == "marks":
         trace["marker"]["opacity"] = 0.35
     if not series.low:
         return [trace]
     edge = {"type": "scatter", "mode": "lines", "x": series.x, "line": {"width": 0}, "hoverinfo": "skip"}
-    band = {"name": "95 % of its mean", "fill": "tonexty", "fillcolor": SHADES[look]}
+    band = {"name": "95 % interval of the mean", "fill": "tonexty", "fillcolor": SHADES[look]}
     return [edge | {"y": series.low, "showlegend": False}, edge | band | {"y": series.high}, trace]
 
 
@@ -126,13 +127,18 @@ def _layout(chart: Chart) -> dict[str, Any]:
 
 
 def _note(chart: Chart, across: str, value: float, label: str) -> dict[str, Any]:
-    """A rule's name: along a level one at its left, at the foot of an upright one, on the side with more room."""
+    """A rule's name: along a level one at its left, at the head of an upright one, on the side with more room."""
     note = {"text": label, "showarrow": False, "font": {"color": RULE, "size": 12}, "bgcolor": "rgba(255,255,255,0.8)"}
     if across == "y":
         return note | {"y": value, "xref": "paper", "x": 0.01, "xanchor": "left", "yanchor": "bottom"}
-    right = (value - chart.x.start) / (chart.x.end - chart.x.start) > 0.6
-    side = {"xanchor": "right", "xshift": -4} if right else {"xanchor": "left", "xshift": 4}
-    return note | {"x": value, "yref": "paper", "y": 0.02, "yanchor": "bottom", **side}
+    left = {"xanchor": "right", "xshift": -4}
+    side = left if _to_the_right(chart, value) else {"xanchor": "left", "xshift": 4}
+    return note | {"x": value, "yref": "paper", "y": 1.0, "yanchor": "top", **side}
+
+
+def _to_the_right(chart: Chart, x: float) -> bool:
+    """So far that what is written beside it belongs to its left."""
+    return (x - chart.x.start) / (chart.x.end - chart.x.start) > 0.6
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

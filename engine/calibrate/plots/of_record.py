@@ -1,6 +1,6 @@
 """The charts of a record: throughput against time per output token, and both latencies against the rate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from engine.calibrate.front import Front, FrontPoint, front_of, front_points
@@ -56,7 +56,7 @@ def _throughput(record: Record, points: list[FrontPoint], front: Front) -> Chart
                 "marks",
                 tuple(point.tpot_ms for point in points),
                 tuple(point.output_tokens_per_s for point in points),
-                labels=tuple(str(point.concurrency or "") for point in points),
+                labels=tuple(_labels(points)),
             ),
         ),
         rules=(shown,) if limit < 2 * most else (),
@@ -73,6 +73,14 @@ def _throughput(record: Record, points: list[FrontPoint], front: Front) -> Chart
             ),
         ),
     )
+
+
+def _labels(points: list[FrontPoint]) -> Iterator[str]:
+    """Requests at a time, written once where a level was repeated."""
+    seen: set[int | None] = {None}
+    for point in points:
+        yield "" if point.concurrency in seen else str(point.concurrency)
+        seen.add(point.concurrency)
 
 
 def _throughput_in_words(points: list[FrontPoint], front: Front, limit: float) -> str:
@@ -92,7 +100,7 @@ def _throughput_in_words(points: list[FrontPoint], front: Front, limit: float) -
 
 
 def _latency(record: Record, metric: Metric) -> Chart | None:
-    simulated = sorted(record.derived.curve, key=lambda point: point.requests_per_s)
+    simulated = _apart(record.derived.curve)
     measured = [level for level in record.levels if level.mode == "open" and _p95(level, metric) is not None]
     if len(simulated) < 2 and not measured:
         return None
@@ -155,8 +163,7 @@ def _latency_in_words(record: Record, metric: Metric, simulated: list[CurvePoint
         return f"The record states no rate: {record.grade.basis}. The SLO allows {figure(limit)} ms."
     words = ""
     if len(simulated) > 1:
-        points = _apart(simulated)
-        curve = monotone_curve([p.requests_per_s for p in points], [getattr(p, metric) for p in points])
+        curve = monotone_curve([p.requests_per_s for p in simulated], [getattr(p, metric) for p in simulated])
         kept = NAMES[metric][1].format(figure(curve(rate.low)))
         words = f"At the planning rate of {figure(rate.low)} requests/s, {kept}; the SLO allows {figure(limit)} ms. "
     stated = f"{figure(rate.requests_per_s)} requests/s ({figure(rate.low)} to {figure(rate.high)})"
@@ -165,8 +172,8 @@ def _latency_in_words(record: Record, metric: Metric, simulated: list[CurvePoint
     return f"{words}What limits the rate to {stated} is {BINDING.get(record.derived.binding or '', 'not known')}."
 
 
-def _apart(points: list[CurvePoint]) -> list[CurvePoint]:
-    """Of several at one rate, that of the most runs."""
+def _apart(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """By rate; of several at one rate, that of the most runs."""
     best = {point.requests_per_s: point for point in sorted(points, key=lambda point: point.runs)}
     return [best[rate] for rate in sorted(best)]
 

@@ -52,7 +52,7 @@ def _draw(axes: Axes, chart: Chart) -> None:
         _series(axes, chart, series, number % 2)
     for rule in chart.rules:
         _rule(axes, chart, rule.axis, rule.value, rule.label)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9), fontsize=7.5)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.1, fontsize=7.5)
 
 
 def _series(axes: Axes, chart: Chart, series: Series, look: int) -> None:
@@ -69,7 +69,9 @@ def _series(axes: Axes, chart: Chart, series: Series, look: int) -> None:
     )  # fmt: skip
     for x, y, label in inside(chart, series):
         if label:
-            axes.annotate(label, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=7.5)
+            right = (x - chart.x.start) / (chart.x.end - chart.x.start) > 0.6
+            side: dict[str, Any] = {"xytext": (-6 if right else 6, 0), "ha": "right" if right else "left"}
+            axes.annotate(label, (x, y), textcoords="offset points", va="center", fontsize=7.5, **side)
 
 
 def _rule(axes: Axes, chart: Chart, axis: str, value: float, label: str) -> None:
@@ -81,4 +83,5 @@ def _rule(axes: Axes, chart: Chart, axis: str, value: float, label: str) -> None
         return
     axes.axvline(value, **line)
     right = (value - chart.x.start) / (chart.x.end - chart.x.start) > 0.6
-    axes.annotate(label, (value, chart.y.start), (-3 if right else 3, 4), ha="right" if right else "left", **text)
+    side: dict[str, Any] = {"xytext": (-3, -9), "ha": "right"} if right else {"xytext": (3, -9), "ha": "left"}
+    axes.annotate(label, (value, chart.y.end), **side, **text)

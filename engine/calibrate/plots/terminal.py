@@ -108,7 +108,7 @@ def _span(canvas: Canvas) -> None:
 
 
 def _rules(canvas: Canvas) -> None:
-    """Those of the y axis have their names at the left, those of the x axis at the foot, beside them."""
+    """Those of the y axis have their names at the left, those of the x axis at the head, beside them."""
     for rule in canvas.chart.rules:
         column, row = (int(place) for place in canvas.place(rule.value, rule.value))
         if rule.axis == "y":
@@ -118,7 +118,7 @@ def _rules(canvas: Canvas) -> None:
         for line in range(canvas.rows):
             canvas.write(column, line, "┊", RULE_STYLE)
         beside = column + 2 if column + 2 + len(rule.label) <= canvas.columns else column - 1 - len(rule.label)
-        canvas.write(beside, canvas.rows - 1, rule.label, RULE_STYLE)
+        canvas.write(beside, 0, rule.label, RULE_STYLE)
 
 
 def _series(canvas: Canvas, series: Series, style: str, mark: str) -> None:
@@ -154,12 +154,7 @@ def _legend(chart: Chart) -> Iterator[str]:
 def _table(chart: Chart) -> RichTable:
     table = RichTable(box=None, pad_edge=True, header_style="dim")
     for number, name in enumerate(chart.table.columns):
-        table.add_column(name, justify="left" if _wordy(chart, number) else "right")
+        table.add_column(name, justify="left" if chart.table.wordy(number) else "right")
     for row in chart.table.rows:
         table.add_row(*row)
     return table
-
-
-def _wordy(chart: Chart, column: int) -> bool:
-    """Whether a column holds words, which stand to the left."""
-    return all(not row[column][:1].isdigit() and row[column][:1] not in "+-–" for row in chart.table.rows)
