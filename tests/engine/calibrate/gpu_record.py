@@ -33,7 +33,7 @@ def on_gpus(*names: str) -> Plain:
 @cache
 def made() -> tuple[Record, bytes]:
     """The record, and its raw rows."""
-    ask = Ask(ModelShape.from_folder(QWEN), workload_fixed(512, 32), Slo(400, 30), seed=1, max_minutes=2.0)
+    ask = Ask(ModelShape.from_folder(QWEN), workload_fixed(512, 32), Slo(120, 30), seed=1, max_minutes=2.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(capacity, "MOST_REQUESTS", 60)
         patch.setattr(capacity, "LEAST_REQUESTS", 60)
@@ -49,5 +49,5 @@ def changed(record: Record, **parts: Any) -> Record:
     """The record with some fields of its parts put differently: `model={"dtype": None}`."""
     plain = json.loads(record.to_json())
     for name, value in parts.items():
-        plain[name] = plain[name] | value if isinstance(plain[name], dict) else value
+        plain[name] = plain[name] | value if isinstance(value, dict) else value
     return Record.from_json(json.dumps(plain))

@@ -50,7 +50,7 @@ def test_published_pairs_lie_within_the_widened_ratios() -> None:
             outside.append(max(low / seen, seen / high))
             assert ratios.slowest <= seen <= ratios.fastest, (one, other)
     assert len(outside) == 68
-    assert 0.95 * WIDENED < max(outside), "no wider than the pairs ask for"
+    assert max(outside) > 0.95 * WIDENED, "no wider than the pairs ask for"
 
 
 def test_each_term_is_divided_by_what_bounds_it() -> None:
@@ -163,7 +163,7 @@ def test_without_a_step_model_the_curve_is_played_in_slow_motion(record: Record)
     assert scaled.derived.max_rate is not None
     assert record.derived.max_rate is not None
     share = scaled.derived.max_rate.requests_per_s / record.derived.max_rate.requests_per_s
-    assert 0.25 < share <= (0.609 * 0.315) ** 0.5 + 0.01
+    assert 0.2 < share <= (0.609 * 0.315) ** 0.5 + 0.01
 
 
 @pytest.mark.parametrize(
