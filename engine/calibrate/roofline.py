@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from engine.calibrate.capacity import COARSE_SHARES, Binding, Search, crossing, monotone
 from engine.calibrate.gpu_facts import GpuFacts
-from engine.calibrate.level import LevelSpec
+from engine.calibrate.level import LevelSpec, RequestRow
 from engine.calibrate.record_derived import CurvePoint
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
 from engine.calibrate.slo import Slo
@@ -25,7 +25,7 @@ from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
 
 WIDENED = 1.25
-SATURATED_REQUESTS = 8  # that each place of a full batch serves, to find the rate of a saturated replica
+SATURATED_REQUESTS = 5  # that each place of a full batch serves, to find the rate of a saturated replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,20 @@ def saturated_per_s(config: SchedulerConfig, step_ms: StepTime, workload: Worklo
     prefill = step_ms(0, round(mean_input), 0, round(mean_input**2 / 2))
     request_s = (mean_output * step_ms(places, 0, context, 0) + places * prefill) / 1000
     spec = LevelSpec("", "", 0, load.lengths, SATURATED_REQUESTS * request_s, math.inf, concurrency=places)
-    log = simulate(config, step_ms, spec, keep_steps=True)
+    log = simulate(config, step_ms, spec)
     opened, closed = log.window or (0.0, math.inf)
-    tokens = sum(step.sampled for step in log.steps if opened < step.ended_s <= closed)
+    tokens = sum(_tokens_between(row, opened, closed) for row in log.requests)
     return tokens / (closed - opened) / mean_output
+
+
+def _tokens_between(row: RequestRow, opened: float, closed: float) -> float:
+    """Of a request's output, as if it came evenly from its first token to its last."""
+    if row.t_first is None or row.t_last is None:
+        return 0.0
+    if row.t_first == row.t_last:
+        return row.output if opened < row.t_first <= closed else 0.0
+    inside = min(row.t_last, closed) - max(row.t_first, opened)
+    return row.output * max(0.0, inside) / (row.t_last - row.t_first)
 
 
 def coarse_rate(search: Search, step_ms: StepTime) -> float | None:

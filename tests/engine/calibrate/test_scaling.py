@@ -15,10 +15,13 @@ from engine.calibrate.record_derived import CurvePoint
 from engine.calibrate.roofline import WIDENED, Ratios, bounds, coarse_rate, saturated_per_s, scaled_model, slow_motion
 from engine.calibrate.scale import main
 from engine.calibrate.scaling import scale
+from engine.calibrate.simulator import StepTime
 from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import StepModel
 from engine.calibrate.workload import workload_fixed
+from engine.config import ModelShape, SchedulerConfig
 from engine.errors import InputError
+from engine.footprint import read_bytes
 from tests.engine.calibrate.gpu_record import H100, LIMITS, QWEN, changed, made, on_gpus
 
 CPU_RECORD = Path(__file__).with_name("record_of_the_first_form.json")
@@ -51,6 +54,29 @@ def test_published_pairs_lie_within_the_widened_ratios() -> None:
             assert ratios.slowest <= seen <= ratios.fastest, (one, other)
     assert len(outside) == 68
     assert max(outside) > 0.95 * WIDENED, "no wider than the pairs ask for"
+
+
+def test_published_levels_are_predicted_from_another_gpus() -> None:
+    """Qwen3-8B in vLLM 0.27.1, closed loop of 1024 tokens in and 256 out: a model that gives the H100's four levels."""
+    h100 = StepModel(a_decode=6.58, a_prefill=6.58, mixed=0.3, b=0.00898, c=0.02058, d=5.5e-5, e=1.2e-6)
+    with Path("fixtures/gpu_pairs.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "Qwen/Qwen3-8B"]
+    published = {(row["gpu"], int(row["concurrency"])): float(row["output_tokens_per_s"]) for row in rows}
+    weights_ms = read_bytes(ModelShape.from_folder(QWEN), 2, "none") / 3350e6
+
+    def throughput(step_ms: StepTime, concurrency: int) -> float:
+        limits = SchedulerConfig(max_batch=concurrency, token_budget=2048, num_blocks=6400, max_model_len=2048)
+        return 256 * saturated_per_s(limits, step_ms, workload_fixed(1024, 256), seed=0)
+
+    for concurrency in (1, 64):
+        assert throughput(h100.ms, concurrency) == pytest.approx(published["H100 SXM", concurrency], rel=0.02)
+        for gpu in ("A100 80GB SXM", "L40S", "RTX 5090"):
+            ratios = Ratios.between(gpu_facts("H100 SXM"), gpu_facts(gpu), None)
+            seen = published[gpu, concurrency]
+            assert throughput(scaled_model(h100, weights_ms, ratios).ms, concurrency) == pytest.approx(seen, rel=0.18)
+            if concurrency > 1:
+                least, most = (throughput(step_ms, concurrency) for step_ms in bounds(h100, weights_ms, ratios))
+                assert least < seen < most
 
 
 def test_each_term_is_divided_by_what_bounds_it() -> None:
