@@ -4,7 +4,8 @@ from engine.config import ModelShape
 
 
 def weight_bytes(shape: ModelShape, value_bytes: int, quantization: str) -> int:
-    """What weight matrices take. A tied head is a second, quantized copy of the embedding."""
+    """What weight matrices take on a GPU. A tied head is the embedding itself, or a quantized copy of it; CPUs copy it
+    always (`engine.quantization.weight_bytes`)."""
     if quantization == "none":
         return shape.weight_values * value_bytes
     embedding = shape.vocab * shape.hidden

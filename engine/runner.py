@@ -14,11 +14,12 @@ from engine.backend import Underway
 from engine.batch import Batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig, json_object
 from engine.errors import InputError
-from engine.footprint import copied_bytes, kv_bytes_per_token, weight_bytes
+from engine.footprint import copied_bytes, kv_bytes_per_token
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
 from engine.parallel import Group, lead
+from engine.quantization import weight_bytes
 from engine.sampler import Drawn
 from engine.scheduler import Step
 from engine.shard import check_divides

@@ -10,6 +10,8 @@ from engine.config import EngineOptions, ModelShape
 from engine.cuda import memory as on_the_gpu
 from engine.cuda.runner import TOKEN_BUDGET
 from engine.errors import InputError
+from engine.footprint import weight_bytes
+from engine.quantization import weight_bytes as in_a_cpu
 from engine.runner import resolve
 
 MODELS = Path("fixtures/models")
@@ -34,6 +36,12 @@ def test_kv_is_the_engines_own_number(kv_dtype: str | None, ranks: int) -> None:
     config = resolve(small, options)
     serving = Serving(small, kv_dtype=config.kv_dtype, gpus=ranks)
     assert serving.kv_bytes_per_token * ranks == config.kv_bytes_per_token
+
+
+def test_weights_are_the_engines_own_number_where_nothing_is_copied() -> None:
+    for shape in (QWEN, LLAMA):
+        for kind in ("none", "fp8"):
+            assert weight_bytes(shape, 2, kind) == in_a_cpu(shape, 2, kind)
 
 
 def test_limits_are_those_of_the_engine_on_a_gpu() -> None:
