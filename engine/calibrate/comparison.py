@@ -16,6 +16,7 @@ from engine.calibrate.record_derived import MaxRate
 from engine.calibrate.record_parts import WorkloadAsked
 
 SAME_MEAN = 0.05  # of mean lengths, where a workload's own lengths are unknown
+NOT_LENGTHS = {"kind", "mean_input_tokens", "mean_output_tokens", "burstiness", "prefix_hit_share", "trace", "preset"}
 COMMON_RATES = 5
 PARTS = ("hardware", "software", "model", "engine", "workload", "slo")
 PASSING = {"hardware.cpu.load_1m"}  # not the machine's own
@@ -128,9 +129,9 @@ def _not_comparable(a: Record, b: Record) -> Iterator[str]:
     if not _same_lengths(ours, theirs):
         yield f"the lengths differ: {_lengths(ours)} against {_lengths(theirs)}"
     if ours.burstiness != theirs.burstiness:
-        yield f"arrivals clump differently: burstiness {ours.burstiness:g} against {theirs.burstiness:g}"
+        yield f"arrivals clump differently: burstiness {ours.burstiness} against {theirs.burstiness}"
     if ours.prefix_hit_share != theirs.prefix_hit_share:
-        yield f"shared prefixes differ: {ours.prefix_hit_share:g} against {theirs.prefix_hit_share:g} of prompt tokens"
+        yield f"shared prefixes differ: {ours.prefix_hit_share} against {theirs.prefix_hit_share} of prompt tokens"
     for name in ("ttft_p95_ms", "tpot_p95_ms"):
         limits = [getattr(record.slo, name) for record in (a, b)]
         if limits[0] != limits[1]:
@@ -138,13 +139,13 @@ def _not_comparable(a: Record, b: Record) -> Iterator[str]:
 
 
 def _same_lengths(ours: WorkloadAsked, theirs: WorkloadAsked) -> bool:
-    """The same pairs or trace; where one side knows neither, means that are close."""
-    known = [(asked.mix, asked.trace_sha256) for asked in (ours, theirs)]
-    if (None, None) not in known:
-        return known[0] == known[1]
-    return _near(ours.mean_input_tokens, theirs.mean_input_tokens) and _near(
+    """The same means, and the same pairs, trace or distributions where both sides say which."""
+    close = _near(ours.mean_input_tokens, theirs.mean_input_tokens) and _near(
         ours.mean_output_tokens, theirs.mean_output_tokens
     )
+    given = [asked.model_dump(exclude=NOT_LENGTHS) for asked in (ours, theirs)]
+    known = all(any(value is not None for value in lengths.values()) for lengths in given)
+    return close and (not known or given[0] == given[1])
 
 
 def _lengths(asked: WorkloadAsked) -> str:

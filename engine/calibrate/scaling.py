@@ -1,5 +1,6 @@
 """From a record of one GPU to what another may do: which way there is, and what stands in it."""
 
+import math
 from pathlib import Path
 
 from engine.calibrate.capacity import Search, max_rate
@@ -17,20 +18,22 @@ from engine.config import ModelShape, SchedulerConfig
 from engine.errors import InputError
 from engine.footprint import read_bytes
 
+SHORT = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32"}  # what other tools write
+
 
 def scale(record: Record, to: str, *, model: Path | None = None, workload: Path | None = None) -> Record:
     """The record on another GPU; raises InputError where that can't be said, or the model does not fit there."""
     old, new = _old_gpu(record), _new_gpu(to)
     if old == new:
         raise InputError(f"the record was measured on {old.name} already; name another GPU")
-    ratios = Ratios.between(old, new, record.model.quantization)
-    shape = ModelShape.from_folder(model) if model else shape_of(record)
-    memory = memory_check(_serving(record, shape), new)
+    serving = _serving(record, ModelShape.from_folder(model) if model else shape_of(record))
+    ratios = Ratios.between(old, new, serving.quantization)
+    memory = memory_check(serving, new)
     weights_ms = None
     if record.derived.step_model is None:
         found = _in_slow_motion(record, ratios)
     else:
-        read = read_bytes(shape, memory.serving.value_bytes, memory.serving.quantization) / memory.serving.gpus
+        read = read_bytes(serving.shape, serving.value_bytes, serving.quantization) / serving.gpus
         weights_ms = read / old.bandwidth_gb_per_s / 1e6
         found = _simulated(record, memory, ratios, weights_ms, workload_of(record, workload))
     scaled = Scaled(
@@ -86,31 +89,37 @@ def shape_of(record: Record) -> ModelShape:
 
 
 def _serving(record: Record, shape: ModelShape) -> Serving:
-    if record.model.dtype is None:
+    dtype, quantization = record.model.dtype, record.model.quantization or "none"
+    if dtype is None:
         raise InputError(f"the record does not say in which dtype {record.model.name} ran, so its size is unknown")
+    if dtype == "fp8":  # as other tools call weights in fp8
+        dtype, quantization = "bfloat16", "fp8"
     limits = {name: getattr(record.engine, name) for name in ("max_batch", "token_budget", "block_size")}
     return Serving(
         shape=shape,
-        dtype=record.model.dtype,
+        dtype=SHORT.get(dtype, dtype),
         kv_dtype=record.model.kv_dtype,
-        quantization=record.model.quantization or "none",
+        quantization=quantization,
         gpus=len(record.hardware.gpus),
         **{name: value for name, value in limits.items() if value is not None},
     )
 
 
 def workload_of(record: Record, file: Path | None = None) -> Workload:
-    """The record's workload; one that is a trace is read from `file`, which must be the same. Raises InputError."""
+    """The record's workload, read from `file` where the record holds it only in part; raises InputError."""
     asked = record.workload
     if file is not None:
         workload = workload_read(file)
-        if workload.trace_sha256 != asked.trace_sha256 or workload.burstiness != asked.burstiness:
-            raise InputError(f"--workload {file} is not what the record was measured with; leave it out or give that")
+        means = (asked.mean_input_tokens, asked.mean_output_tokens)
+        same = (workload.trace_sha256, workload.burstiness) == (asked.trace_sha256, asked.burstiness)
+        if not same or not all(map(math.isclose, workload.mean, means)):
+            raise InputError(f"--workload {file} is not what the record was measured with; give that")
         return workload
-    if asked.mix is None:
-        raise InputError(f"the record's workload is the trace {asked.trace}; give --workload FILE with it")
+    if asked.mix is None or asked.burstiness is None or asked.prefix_hit_share:
+        what = f"the trace {asked.trace}" if asked.trace else "more than a list of lengths"
+        raise InputError(f"the record's workload is {what}; give --workload FILE with it")
     return Workload(
-        kind=asked.kind,
+        kind="fixed" if len(asked.mix) == 1 else "mix",
         lengths=tuple(Lengths(pair.input, pair.output) for pair in asked.mix),
         weights=tuple(pair.weight for pair in asked.mix),
         burstiness=asked.burstiness,
@@ -159,7 +168,9 @@ def _in_slow_motion(record: Record, ratios: Ratios) -> Rates:
 
 
 def _measured_curve(record: Record) -> tuple[CurvePoint, ...]:
-    points = [(lv.offered_requests_per_s, lv.ttft_ms.p95, lv.tpot_ms.p95) for lv in record.levels if lv.mode == "open"]
+    same = (None, record.workload.burstiness)
+    levels = [level for level in record.levels if level.mode == "open" and level.burstiness in same]
+    points = [(level.offered_requests_per_s, level.ttft_ms.p95, level.tpot_ms.p95) for level in levels]
     return tuple(
         CurvePoint(requests_per_s=rate, runs=1, ttft_p95_ms=ttft, tpot_p95_ms=tpot)
         for rate, ttft, tpot in points

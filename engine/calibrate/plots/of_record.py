@@ -11,6 +11,9 @@ from engine.calibrate.record_derived import CurvePoint
 from engine.calibrate.record_parts import Level
 
 CURVE_STEPS = 60  # of a smooth line
+OTHER_TRAFFIC: frozenset[str] = frozenset(
+    {"bursty", "prefix_sharing"}
+)  # open-loop levels beside the workload asked for
 SLO_TIMES = 2.5  # the limit, that a latency axis reaches to where the curve goes beyond it
 Metric = Literal["ttft_p95_ms", "tpot_p95_ms"]
 NAMES: dict[Metric, tuple[str, str]] = {
@@ -101,7 +104,7 @@ def _throughput_in_words(points: list[FrontPoint], front: Front, limit: float) -
 
 def _latency(record: Record, metric: Metric) -> Chart | None:
     simulated = _apart(record.derived.curve)
-    measured = [level for level in record.levels if level.mode == "open" and _p95(level, metric) is not None]
+    measured = [level for level in record.levels if _of_the_workload(level) and _p95(level, metric) is not None]
     if len(simulated) < 2 and not measured:
         return None
     limit: float = getattr(record.slo, metric)
@@ -130,6 +133,10 @@ def _top(series: tuple[Series, ...], limit: float) -> float:
     return 1.08 * max(min(highest, SLO_TIMES * limit), 1.1 * limit)
 
 
+def _of_the_workload(level: Level) -> bool:
+    return level.mode == "open" and level.purpose not in OTHER_TRAFFIC
+
+
 def _p95(level: Level, metric: Metric) -> float | None:
     return level.ttft_ms.p95 if metric == "ttft_p95_ms" else level.tpot_ms.p95
 
@@ -153,7 +160,7 @@ def _latency_series(simulated: list[CurvePoint], measured: list[Level], metric: 
             "marks",
             tuple(level.offered_requests_per_s or 0.0 for level in measured),
             tuple(_p95(level, metric) or 0.0 for level in measured),
-            labels=tuple(f"n={level.ttft_ms.n}" for level in measured),
+            labels=tuple(f"n={figure(level.ttft_ms.n)}" for level in measured),
         )
 
 
@@ -190,7 +197,12 @@ def _latency_table(simulated: list[CurvePoint], measured: list[Level], metric: M
         for point in simulated
     ]
     rows += [
-        (level.offered_requests_per_s or 0.0, figure(_p95(level, metric)), "–", f"measured, n = {level.ttft_ms.n}")
+        (
+            level.offered_requests_per_s or 0.0,
+            figure(_p95(level, metric)),
+            "–",
+            f"measured, n = {figure(level.ttft_ms.n)}",
+        )
         for level in measured
     ]
     return Table(

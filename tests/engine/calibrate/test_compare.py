@@ -54,8 +54,8 @@ def test_rates_differ_when_their_intervals_leave_no_room(
     ("parts", "reason"),
     [
         ({"slo": {"ttft_p95_ms": 2000.0}}, "the SLO differs: ttft_p95_ms 120 against 2000"),
-        ({"workload": {"burstiness": 0.5}}, "arrivals clump differently: burstiness 1 against 0.5"),
-        ({"workload": {"prefix_hit_share": 0.3}}, "shared prefixes differ: 0 against 0.3 of prompt tokens"),
+        ({"workload": {"burstiness": 0.5}}, "arrivals clump differently: burstiness 1.0 against 0.5"),
+        ({"workload": {"prefix_hit_share": 0.3}}, "shared prefixes differ: 0.0 against 0.3 of prompt tokens"),
         (
             {"workload": {"mix": [{"input": 512, "output": 64, "weight": 1.0}], "mean_output_tokens": 64.0}},
             "the lengths differ: 512 in and 32 out (fixed) against 512 in and 64 out (fixed)",
