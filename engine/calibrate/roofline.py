@@ -120,17 +120,26 @@ def coarse_rate(search: Search, step_ms: StepTime) -> float | None:
     return rate
 
 
-def slow_motion(curve: Sequence[CurvePoint], slo: Slo, ratio: float) -> tuple[float | None, Binding]:
+def slow_motion(
+    curve: Sequence[CurvePoint], slo: Slo, ratio: float, lengths: tuple[float, float], kv_tokens: int
+) -> tuple[float | None, Binding]:
     """λ* of a machine on which everything takes `1/ratio` as long, from p95 latencies at several rates of this one.
 
-    At `ratio` times the rate it shows the same film at another speed: latencies are the same ones, divided by `ratio`.
-    Beyond the highest rate of the curve nothing is claimed.
+    At `ratio` times the rate it shows the same film at another speed: latencies are the same ones, divided by `ratio`,
+    and as many requests are under way, of mean `lengths` (prompt, answer), for which there is KV of `kv_tokens`. Beyond
+    the highest rate of the curve nothing is claimed.
     """
     points = sorted(curve, key=lambda point: point.requests_per_s)
     rates = [point.requests_per_s for point in points]
+    mean_input, mean_output = lengths
+    held = [
+        p.requests_per_s * (p.ttft_p95_ms + mean_output * p.tpot_p95_ms) / 1000 * (mean_input + mean_output)
+        for p in points
+    ]
     found: dict[Binding, float | None] = {
         "ttft_p95_ms": crossing(rates, monotone([p.ttft_p95_ms for p in points]), slo.ttft_p95_ms * ratio),
         "tpot_p95_ms": crossing(rates, monotone([p.tpot_p95_ms for p in points]), slo.tpot_p95_ms * ratio),
+        "saturation": crossing(rates, monotone(held), kv_tokens),
     }
     first = min(found, key=lambda metric: found[metric] or 0.0)
     rate = found[first]

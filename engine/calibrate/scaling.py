@@ -31,7 +31,7 @@ def scale(record: Record, to: str, *, model: Path | None = None, workload: Path 
     memory = memory_check(serving, new)
     weights_ms = None
     if record.derived.step_model is None:
-        found = _in_slow_motion(record, ratios)
+        found = _in_slow_motion(record, ratios, memory.kv_tokens)
     else:
         read = read_bytes(serving.shape, serving.value_bytes, serving.quantization) / serving.gpus
         weights_ms = read / old.bandwidth_gb_per_s / 1e6
@@ -155,15 +155,16 @@ def _step_model(record: Record) -> StepModel:
     return StepModel(**fit.coefficients)
 
 
-def _in_slow_motion(record: Record, ratios: Ratios) -> Rates:
+def _in_slow_motion(record: Record, ratios: Ratios, kv_tokens: int) -> Rates:
     if record.derived.max_rate is None:
         raise InputError(f"the record states no rate ({record.grade.basis}); scale one that does")
     curve = record.derived.curve or _measured_curve(record)
     if not curve:
         raise InputError("the record has neither a step model nor p95 latencies at known rates to scale by")
-    slo = _slo(record)
-    rate, binding = slow_motion(curve, slo, ratios.mean)
-    (low, _), (high, _) = (slow_motion(curve, slo, ratio) for ratio in (ratios.slowest, ratios.fastest))
+    slo, lengths = _slo(record), (record.workload.mean_input_tokens, record.workload.mean_output_tokens)
+    (low, _), (rate, binding), (high, _) = (
+        slow_motion(curve, slo, ratio, lengths, kv_tokens) for ratio in (ratios.slowest, ratios.mean, ratios.fastest)
+    )
     return Rates(rate, low, high, binding)
 
 

@@ -117,12 +117,18 @@ def test_slow_motion_is_exact_for_a_machine_slower_in_everything() -> None:
         CurvePoint(requests_per_s=p.rate, runs=1, ttft_p95_ms=p.ttft_p95_ms[0], tpot_p95_ms=p.tpot_p95_ms[0])
         for p in points
     ]
-    read, binding = slow_motion(curve, search.slo, 0.5)
+    enough, lengths = 10**9, (512.0, 32.0)
+    read, binding = slow_motion(curve, search.slo, 0.5, lengths, enough)
     slower = StepModel(*(2 * getattr(H100, term) for term in StepModel.__slots__))
     assert read == pytest.approx(coarse_rate(search, slower.ms), rel=0.05)
     assert binding in ("ttft_p95_ms", "tpot_p95_ms")
-    assert slow_motion(curve, search.slo, 0.1) == (None, "tpot_p95_ms")
-    assert slow_motion(curve, Slo(1e9, 1e9), 3.0) == (pytest.approx(3 * at_full), "saturation")
+    assert slow_motion(curve, search.slo, 0.1, lengths, enough) == (None, "tpot_p95_ms")
+    assert slow_motion(curve, Slo(1e9, 1e9), 3.0, lengths, enough) == (pytest.approx(3 * at_full), "saturation")
+    four, binding = slow_motion(curve, Slo(1e9, 1e9), 1.0, lengths, 4 * 544)
+    assert four is not None
+    assert binding == "saturation"
+    alone = curve[0]
+    assert four < 4 / (alone.ttft_p95_ms + 32 * alone.tpot_p95_ms) * 1000, "room for four requests at once"
 
 
 def test_a_scaled_record(record: Record) -> None:
