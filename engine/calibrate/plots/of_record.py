@@ -1,14 +1,13 @@
 """The charts of a record: throughput against time per output token, and both latencies against the rate."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.calibrate.front import Front, FrontPoint, front_of, front_points
 from engine.calibrate.interpolate import monotone_curve
 from engine.calibrate.plots.chart import Axis, Chart, Rule, Series, Span, Table, figure
 from engine.calibrate.record import Record
 from engine.calibrate.record_derived import CurvePoint
-from engine.calibrate.record_parts import Level
 
 CURVE_STEPS = 60  # of a smooth line
 OTHER_TRAFFIC: frozenset[str] = frozenset(
@@ -25,6 +24,14 @@ BINDING = {
     "tpot_p95_ms": "the time per output token",
     "saturation": "that the replica is busy all the time",
 }
+
+
+class Seen(NamedTuple):
+    """A measured p95, and of how much."""
+
+    requests_per_s: float
+    p95_ms: float
+    of: str
 
 
 def charts(record: Record) -> Iterator[Chart]:
@@ -104,12 +111,13 @@ def _throughput_in_words(points: list[FrontPoint], front: Front, limit: float) -
 
 def _latency(record: Record, metric: Metric) -> Chart | None:
     simulated = _apart(record.derived.curve)
-    measured = [level for level in record.levels if _of_the_workload(level) and _p95(level, metric) is not None]
+    measured = list(_measured(record, metric))
     if len(simulated) < 2 and not measured:
         return None
     limit: float = getattr(record.slo, metric)
     rate = record.derived.max_rate
-    series = tuple(_latency_series(simulated, measured, metric))
+    curve = "simulated" if record.source.file_sha256 is None else f"measured by {record.source.tool}"
+    series = tuple(_latency_series(curve, simulated, measured, metric))
     rates = [x for one in series for x in one.x]
     rules = [Rule("y", limit, f"SLO {figure(limit)} ms")]
     if rate:
@@ -123,7 +131,7 @@ def _latency(record: Record, metric: Metric) -> Chart | None:
         series=series,
         rules=tuple(rules),
         span=Span(rate.low, rate.high) if rate else None,
-        table=_latency_table(simulated, measured, metric),
+        table=_latency_table(curve, simulated, measured, metric),
     )
 
 
@@ -133,21 +141,21 @@ def _top(series: tuple[Series, ...], limit: float) -> float:
     return 1.08 * max(min(highest, SLO_TIMES * limit), 1.1 * limit)
 
 
-def _of_the_workload(level: Level) -> bool:
-    return level.mode == "open" and level.purpose not in OTHER_TRAFFIC
+def _measured(record: Record, metric: Metric) -> Iterator[Seen]:
+    """Open-loop levels of the workload itself that had requests enough for a p95."""
+    for level in record.levels:
+        found = level.ttft_ms if metric == "ttft_p95_ms" else level.tpot_ms
+        if level.mode == "open" and level.purpose not in OTHER_TRAFFIC and level.offered_requests_per_s and found.p95:
+            yield Seen(level.offered_requests_per_s, found.p95, f"n = {figure(found.n)}")
 
 
-def _p95(level: Level, metric: Metric) -> float | None:
-    return level.ttft_ms.p95 if metric == "ttft_p95_ms" else level.tpot_ms.p95
-
-
-def _latency_series(simulated: list[CurvePoint], measured: list[Level], metric: Metric) -> Iterator[Series]:
+def _latency_series(curve: str, simulated: list[CurvePoint], measured: list[Seen], metric: Metric) -> Iterator[Series]:
     if simulated:
         low, high = metric.replace("_ms", "_low_ms"), metric.replace("_ms", "_high_ms")
         values = [getattr(point, metric) for point in simulated]
         bounds = [(getattr(point, low), getattr(point, high)) for point in simulated]
         yield Series(
-            "simulated",
+            curve,
             "line",
             tuple(point.requests_per_s for point in simulated),
             tuple(values),
@@ -158,9 +166,9 @@ def _latency_series(simulated: list[CurvePoint], measured: list[Level], metric: 
         yield Series(
             "measured, open loop",
             "marks",
-            tuple(level.offered_requests_per_s or 0.0 for level in measured),
-            tuple(_p95(level, metric) or 0.0 for level in measured),
-            labels=tuple(f"n={figure(level.ttft_ms.n)}" for level in measured),
+            tuple(point.requests_per_s for point in measured),
+            tuple(point.p95_ms for point in measured),
+            labels=tuple(point.of for point in measured),
         )
 
 
@@ -185,26 +193,18 @@ def _apart(points: Sequence[CurvePoint]) -> list[CurvePoint]:
     return [best[rate] for rate in sorted(best)]
 
 
-def _latency_table(simulated: list[CurvePoint], measured: list[Level], metric: Metric) -> Table:
+def _latency_table(curve: str, simulated: list[CurvePoint], measured: list[Seen], metric: Metric) -> Table:
     low, high = metric.replace("_ms", "_low_ms"), metric.replace("_ms", "_high_ms")
     rows = [
         (
             point.requests_per_s,
             figure(getattr(point, metric)),
             f"{figure(getattr(point, low))} to {figure(getattr(point, high))}" if getattr(point, low) else "–",
-            f"simulated, {point.runs} {'run' if point.runs == 1 else 'runs'}",
+            f"{curve}, {point.runs} {'run' if point.runs == 1 else 'runs'}",
         )
         for point in simulated
     ]
-    rows += [
-        (
-            level.offered_requests_per_s or 0.0,
-            figure(_p95(level, metric)),
-            "–",
-            f"measured, n = {figure(level.ttft_ms.n)}",
-        )
-        for level in measured
-    ]
+    rows += [(point.requests_per_s, figure(point.p95_ms), "–", f"measured, {point.of}") for point in measured]
     return Table(
         ("requests/s", "p95, ms", "95 % interval", "from"),
         tuple((figure(rate), *texts) for rate, *texts in sorted(rows)),
