@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, cast
 
-from engine.calibrate.capacity import METRICS, Binding
+from engine.calibrate.capacity import METRICS, T_975, Binding
+from engine.calibrate.capacity import CurvePoint as SimulatedPoint
 from engine.calibrate.capacity import Metric as Limited
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
@@ -44,7 +45,7 @@ def derived_part(ask: Ask, measured: Measured) -> Derived:
         binding=_binding(ask, measured),
         alone_ttft_p95_ms=alone.get("ttft_p95_ms"),
         alone_tpot_p95_ms=alone.get("tpot_p95_ms"),
-        curve=_curve(measured),
+        curve=curve_points(found.curve) if found else (),
         simulated_requests=found.simulated_requests if found else None,
         simulated_requests_per_wall_s=found.simulated_requests_per_wall_s if found else None,
         step_model=_step_model(measured, measured.fit) if measured.fit else None,
@@ -153,17 +154,31 @@ def _saturation(ask: Ask, fastest: MeasuredLevel | None) -> Saturation | None:
     )
 
 
-def _curve(measured: Measured) -> tuple[CurvePoint, ...]:
-    points = measured.max_rate.curve if measured.max_rate else ()
-    return tuple(
-        CurvePoint(
-            requests_per_s=point.rate,
-            runs=len(point.ttft_p95_ms),
-            ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
-            tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
-        )
-        for point in points
+def curve_points(curve: Sequence[SimulatedPoint]) -> tuple[CurvePoint, ...]:
+    return tuple(map(_curve_point, curve))
+
+
+def _curve_point(point: SimulatedPoint) -> CurvePoint:
+    ttft, tpot = _mean_interval(point.ttft_p95_ms), _mean_interval(point.tpot_p95_ms)
+    return CurvePoint(
+        requests_per_s=point.rate,
+        runs=len(point.ttft_p95_ms),
+        ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
+        ttft_p95_low_ms=ttft and ttft[0],
+        ttft_p95_high_ms=ttft and ttft[1],
+        tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
+        tpot_p95_low_ms=tpot and tpot[0],
+        tpot_p95_high_ms=tpot and tpot[1],
     )
+
+
+def _mean_interval(runs: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean over runs, by Student's t; None for too few of them."""
+    if len(runs) <= min(T_975):
+        return None
+    t = T_975[max(known for known in T_975 if known < len(runs))]
+    mean, half = statistics.fmean(runs), t * statistics.stdev(runs) / math.sqrt(len(runs))
+    return max(0.0, mean - half), mean + half
 
 
 def _step_model(measured: Measured, fit: Fit) -> StepModelFit:

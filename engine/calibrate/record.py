@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, ValidationError, model_validator
 
 from engine.calibrate.metrics import DEFINITIONS
-from engine.calibrate.record_derived import Derived
+from engine.calibrate.record_derived import Derived, Scaled
 from engine.calibrate.record_parts import (
     ColdStart,
     Count,
@@ -116,6 +116,8 @@ class Record(Part):
         """Derived, never stored: how far the stated rate can be trusted."""
         if self.source.file_sha256 is not None:
             return self._grade_of_import()
+        if self.derived.scaled is not None:
+            return self._grade_scaled(self.derived.scaled)
         if self.derived.max_rate is None:
             return self._grade_without_rate()
         verified = self.derived.verification is not None and self.derived.verification.agrees
@@ -139,6 +141,11 @@ class Record(Part):
             return Grade("C", f"imported from {self.source.tool}, open loop")
         most = f"0.75 x {saturation.requests_per_s:.3g} requests/s" if saturation else "0.75 of what was reached"
         return Grade("D", f"imported from {self.source.tool} without an open-loop tail: at most {most}")
+
+    def _grade_scaled(self, scaled: Scaled) -> Grade:
+        if self.derived.no_rate_because == "unknown":
+            return Grade(None, f"no evidence: the SLO may be out of reach on {scaled.to_gpu}")
+        return Grade("C", f"scaled from {scaled.from_gpu} to {scaled.to_gpu} by their datasheets, not measured")
 
     def _grade_without_rate(self) -> Grade:
         reason = self.derived.no_rate_because

@@ -23,13 +23,17 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported."""
+    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported.
+
+    `scaled_from` is the hash of the record that this one was carried over from to another GPU.
+    """
 
     tool: Name
     version: Name | None
     commit: str | None = None
     dirty: bool | None = None
     file_sha256: Sha256 | None = None
+    scaled_from: Annotated[Sha256 | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Cpu(Part):
