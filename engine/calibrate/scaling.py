@@ -169,7 +169,10 @@ def _in_slow_motion(record: Record, ratios: Ratios, kv_tokens: int) -> Rates:
 
 
 def _measured_curve(record: Record) -> tuple[CurvePoint, ...]:
-    same = (None, record.workload.burstiness)
+    """Of a sweep's runs, or of single open-loop levels with requests enough for a p95."""
+    sweep, same = record.derived.sweep, (None, record.workload.burstiness)
+    if sweep is not None:
+        return tuple(CurvePoint(**point.model_dump()) for point in sweep.points)
     levels = [level for level in record.levels if level.mode == "open" and level.burstiness in same]
     points = [(level.offered_requests_per_s, level.ttft_ms.p95, level.tpot_ms.p95) for level in levels]
     return tuple(

@@ -142,7 +142,13 @@ def _top(series: tuple[Series, ...], limit: float) -> float:
 
 
 def _measured(record: Record, metric: Metric) -> Iterator[Seen]:
-    """Open-loop levels of the workload itself that had requests enough for a p95."""
+    """What the runs of a sweep are on average at each rate; or else open-loop levels with requests enough for a p95."""
+    sweep = record.derived.sweep
+    if sweep is not None:
+        for point in sweep.points:
+            of = f"{point.runs} {'run' if point.runs == 1 else 'runs'}"
+            yield Seen(point.requests_per_s, getattr(point, metric), of)
+        return
     for level in record.levels:
         found = level.ttft_ms if metric == "ttft_p95_ms" else level.tpot_ms
         if level.mode == "open" and level.purpose not in OTHER_TRAFFIC and level.offered_requests_per_s and found.p95:
