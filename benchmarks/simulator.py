@@ -99,7 +99,7 @@ def deviation(log: LevelLog, other: LevelLog) -> float:
 
 def fleet(name: str, replicas: int, requests_per_s: float, timeline: Timeline) -> None:
     model = ReplicaModel(ROOMY, STEP.ms, Slo(500, 20), plan_requests_per_s=10.0)
-    traffic = HourlyTraffic(timeline, (requests_per_s,) * timeline.hours, workload_fixed(*CHAT))
+    traffic = HourlyTraffic(timeline, (requests_per_s,) * timeline.hours, workload_fixed(CHAT.input, CHAT.output))
     before, started = peak_mib(), time.process_time()
     total = HourTally.sum(Simulation(model, FleetAsk(replicas), traffic).run().hours)
     seconds = time.process_time() - started
