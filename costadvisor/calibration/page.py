@@ -26,7 +26,8 @@ BINDING = {
     "saturation": "the throughput itself",
 }
 PURPOSES = {
-    "reference": "Reference", "step_map": "Step map", "verification": "Verification",
+    "reference": "Reference", "step_map": "Step map", "bracket": "Bracket", "verification": "Verification",
+    "replication": "Replication", "bursty": "Bursty", "prefix_sharing": "Shared prefixes",
     "reference_again": "Reference again", "imported": "Imported",
 }  # fmt: skip
 METRICS = {
@@ -129,6 +130,8 @@ def provenance_rows(record: Record) -> Iterator[Fact]:
         yield Fact("Time taken", duration(sum(record.wall_s.values())))
     if source.file_sha256:
         yield Fact("Hash of the imported file", source.file_sha256)
+    if source.scaled_from:
+        yield Fact("Not measured: scaled from the record", source.scaled_from)
     if record.raw is not None:
         yield Fact("Rows per request and iteration", f"{count(record.raw.rows)}, hash {record.raw.sha256}")
 

@@ -94,11 +94,17 @@ def capacity_measured(record: Record, *, path: str, option: dict[str, Any], dema
         capacity,
         {
             "grade": letter,
-            "basis": "measured" if record.source.file_sha256 is None else "imported",
+            "basis": _basis(record),
             "source": f"calibration record {record.sha256[:HASH_SHOWN]}, {_where(record)}: {how}{scaled}",
             "as_of": record.created_at[:10],
         },
     )
+
+
+def _basis(record: Record) -> str:
+    if record.source.scaled_from is not None:
+        return "estimated"
+    return "measured" if record.source.file_sha256 is None else "imported"
 
 
 def _rates(record: Record, path: str) -> tuple[dict[str, float], str]:
@@ -169,6 +175,9 @@ def _same_objective(record: Record, demand: Demand, path: str) -> None:
 
 
 def _where(record: Record) -> str:
+    scaled = record.derived.scaled
+    if scaled is not None:
+        return f"{_hardware(record)}, from one of {scaled.from_gpu}"
     tool = "our engine" if record.source.file_sha256 is None else record.source.tool
     return f"{tool} on {_hardware(record)}" + (f", {record.tier} tier" if record.tier else "")
 

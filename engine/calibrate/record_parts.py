@@ -12,6 +12,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Of fields that came later: left out where there is nothing, so that every record keeps its bytes and its hash.
+left_out = Field(exclude_if=lambda value: value is None)
 
 
 class Part(BaseModel):
@@ -21,13 +23,17 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported."""
+    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported.
+
+    `scaled_from` is the hash of the record that this one was carried over from to another GPU.
+    """
 
     tool: Name
     version: Name | None
     commit: str | None = None
     dirty: bool | None = None
     file_sha256: Sha256 | None = None
+    scaled_from: Annotated[Sha256 | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Cpu(Part):
@@ -48,7 +54,7 @@ class Gpu(Part):
 
 
 class Hardware(Part):
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "unknown"]
     cpu: Cpu | None
     gpus: tuple[Gpu, ...]
 
@@ -108,11 +114,27 @@ class LengthPair(Part):
     weight: Positive
 
 
-class WorkloadAsked(Part):
-    """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash, or only the means of
-    what was sent are known, as of an import. `burstiness` is null where arrivals did not clump like random ones."""
+class TokenShare(Part):
+    tokens: Annotated[int, Field(ge=1)]
+    share: Share
 
-    kind: Literal["fixed", "mix", "trace", "means"]
+
+class TokenDistribution(Part):
+    """Always `mean` tokens; or lognormal, where there is a `p95`; or as the histogram says."""
+
+    mean: Positive
+    p95: Annotated[Positive | None, left_out] = None
+    histogram: Annotated[tuple[TokenShare, ...] | None, left_out] = None
+
+
+class WorkloadAsked(Part):
+    """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash, or from two
+    distributions, or only the means of what was sent are known, as of an import. `arrivals` and `shared_by` say what
+    else was the trace's: when requests come (`burstiness` is what its gaps amount to; null where arrivals did not clump
+    like random ones), and which blocks of prompts are alike (`prefix_hit_share` is what an unlimited cache finds).
+    Prompts were cut from `text`, or else random."""
+
+    kind: Literal["fixed", "mix", "distribution", "trace", "means"]
     mean_input_tokens: Positive
     mean_output_tokens: Positive
     mix: tuple[LengthPair, ...] | None
@@ -120,6 +142,13 @@ class WorkloadAsked(Part):
     trace_sha256: Sha256 | None
     burstiness: Positive | None
     prefix_hit_share: Share | None
+    preset: Annotated[Name | None, left_out] = None
+    input_tokens: Annotated[TokenDistribution | None, left_out] = None
+    output_tokens: Annotated[TokenDistribution | None, left_out] = None
+    arrivals: Annotated[Literal["trace"] | None, left_out] = None
+    shared_by: Annotated[Literal["hash_ids"] | None, left_out] = None
+    text: Annotated[str | None, left_out] = None
+    text_sha256: Annotated[Sha256 | None, left_out] = None
 
 
 class WorkloadAchieved(Part):
@@ -196,7 +225,10 @@ class Level(Part):
     an import is its whole run."""
 
     id: Name
-    purpose: Literal["reference", "step_map", "verification", "reference_again", "imported"]
+    purpose: Literal[
+        "reference", "step_map", "bracket", "verification", "replication", "bursty", "prefix_sharing",
+        "reference_again", "imported",
+    ]  # fmt: skip
     mode: Literal["closed", "open"]
     concurrency: Annotated[int, Field(ge=1)] | None
     offered_requests_per_s: Positive | None

@@ -16,6 +16,13 @@ RATE = {"requests_per_s": 0.25, "low": 0.2, "high": 0.3, "method": "simulated"}
 SATURATION = {
     "level": "n4", "concurrency": 4, "requests_per_s": 0.4, "output_tokens_per_s": 80.0, "total_tokens_per_s": None,
 }  # fmt: skip
+L40S = {"name": "L40S", "memory_gib": 45.0} | dict.fromkeys(
+    ["driver", "power_limit_w", "sm_clock_max_mhz", "ecc", "mig"]
+)
+SCALED = {
+    "method": "slow_motion", "from_gpu": "H100 SXM", "to_gpu": "L40S", "bandwidth_ratio": 0.26, "flops_ratio": 0.37,
+    "widened": 1.25, "weights_ms": None, "kv_tokens": 1000,
+}  # fmt: skip
 UNKNOWN_SHAPE = (
     "revision", "family", "layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "dtype",
     "kv_dtype", "quantization",
@@ -95,6 +102,19 @@ def test_a_record_gives_its_rate_interval_grade_and_hash(tmp_path: Path) -> None
     evidence = found.evidence["/options/machine/capacity"]
     assert (evidence.grade, evidence.basis, str(evidence.as_of)) == ("B", "measured", "2026-11-20")
     assert evidence.source.startswith(f"calibration record {rate.record[7:19]}, our engine on CPU, 2 cores, quick tier")
+
+
+def test_a_record_scaled_from_another_gpu_is_an_estimate(tmp_path: Path) -> None:
+    plain = record(source={"scaled_from": "a" * 64}, hardware={"device": "cuda", "cpu": None, "gpus": [L40S]})
+    plain["derived"] |= {"saturation": None, "scaled": SCALED}
+    option = {"hardware": {"gpu": "L40S", "usd_per_hour": "1.09"}}
+    found = resolve(tmp_path, plain, option=option)
+    evidence = found.evidence["/options/machine/capacity"]
+    assert (evidence.grade, evidence.basis) == ("C", "estimated")
+    assert "1 x L40S, from one of H100 SXM: scaled from H100 SXM to L40S by their datasheets, not measured" in (
+        evidence.source
+    )
+    assert float(capacity(found).low) == 0.2
 
 
 def test_other_lengths_scale_the_rate_and_lower_the_grade(tmp_path: Path) -> None:
