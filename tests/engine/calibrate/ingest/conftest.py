@@ -34,7 +34,7 @@ def read() -> Callable[..., Record]:
 @pytest.fixture
 def run() -> Callable[..., dict[str, Any]]:
     """A run of vLLM's, 100 requests without their list, with other figures."""
-    real = json.loads((SAMPLES / "vllm" / "rate-8.json").read_text())
+    real: dict[str, Any] = json.loads((SAMPLES / "vllm" / "rate-8.json").read_text())
 
     def changed(**figures: Any) -> dict[str, Any]:
         return real | {"completed": 100, "total_input_tokens": 12800, "total_output_tokens": 3200} | figures

@@ -50,7 +50,7 @@ def test_the_web_app_can_import_it() -> None:
     code = (
         "import sys, engine.calibrate.ingest; "
         "heavy = {'torch', 'transformers', 'kernels', 'django', 'costadvisor'} & set(sys.modules); "
-        "sys.exit(', '.join(sorted(heavy)))"
+        "print(sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
