@@ -1,6 +1,7 @@
 """The HTTP side of the mock: completions, chat completions, models, and what it knows of the requests it served."""
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator
@@ -107,7 +108,15 @@ async def _whole(asked: Asked, generation: Generation) -> web.Response:
 
 async def _stream(request: web.Request, asked: Asked, generation: Generation, fault: str | None) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
+    with contextlib.suppress(ConnectionResetError):  # the client went away: its requests at the end of a level are cut
+        await response.prepare(request)
+        await _events(response, request, asked, generation, fault)
+    return response
+
+
+async def _events(
+    response: web.StreamResponse, request: web.Request, asked: Asked, generation: Generation, fault: str | None
+) -> None:
     if asked.chat:
         await response.write(sse(asked.opening()))
     held: list[int] = []
@@ -119,11 +128,10 @@ async def _stream(request: web.Request, asked: Asked, generation: Generation, fa
         await response.write(sse(asked.event([] if ends and fault == "closing" else held, ends=ends)))
         held = []
         if await _broken(response, request, fault):
-            return response
+            return
     if asked.usage and fault != "no_usage":
         await response.write(sse(asked.usage_event(generation)))
     await response.write(b"data: [DONE]\n\n")
-    return response
 
 
 async def _broken(response: web.StreamResponse, request: web.Request, fault: str | None) -> bool:
