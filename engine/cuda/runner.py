@@ -152,8 +152,9 @@ class CudaRunner:
 
     def _largest_step(self) -> None:
         """As many tokens and rows as a step can have, and each row drawn with all that can be asked for."""
-        rows, budget = self._limits.rows, self._limits.token_budget
-        computed = self._compute(self._padding(Slots(aligned(rows), 1, aligned(rows) + budget)))
+        rows = self._limits.rows
+        decodes = aligned(rows)
+        computed = self._compute(self._padding(Slots(decodes, 1, decodes + _most_tokens(self.shape, self._limits))))
         params = SamplingParams(
             temperature=1.0, top_k=9, top_p=0.5, min_p=0.1, repetition_penalty=1.1, logprobs=MOST_LOGPROBS
         )
@@ -197,10 +198,15 @@ def _refuse_unsupported(shape: ModelShape, limits: SchedulerConfig, device: tuni
 
 
 def _most(shape: ModelShape, limits: SchedulerConfig) -> tuple[int, int]:
-    """Lists and tokens of the largest step, with room for the padding of buckets and of aligned places. A sequence that
-    outgrows LongRoPE's original length is computed again beside the budget."""
+    """Lists and tokens of the largest step, with room for the padding of buckets and of aligned places."""
     lists = 2 * (limits.rows + PROMPT_CHUNKS)
-    return lists, limits.token_budget + lists + limits.rows * (shape.longrope_length or 0)
+    return lists, lists + _most_tokens(shape, limits)
+
+
+def _most_tokens(shape: ModelShape, limits: SchedulerConfig) -> int:
+    """Of a step. A sequence that outgrows LongRoPE's original length is computed again beside the budget, and those
+    that began together do so together."""
+    return limits.token_budget + limits.rows * (shape.longrope_length or 0)
 
 
 def _slots(step: Step) -> Slots:

@@ -40,6 +40,47 @@ def test_a_step_ahead_sends_no_token_that_was_not_read(
     assert sent == [[5, 6], *([[UNKNOWN]] * 3 if overlap else [[token] for token in output[:3]])]
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_a_large_capture_without_memory_does_not_cost_the_small_ones(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, error: type[RuntimeError]
+) -> None:
+    """Whatever else fails a capture would fail the others, too."""
+    capture = Graphs._capture
+
+    def fail(self: Graphs, room: Frame, compute: Callable[[Frame], Computed]) -> Captured:
+        if len(self) == 0 and self.failure is None:
+            raise error("no memory")
+        return capture(self, room, compute)
+
+    whole = start(models["llama"], max_batch=2)
+    monkeypatch.setattr(Graphs, "_capture", fail)
+    engine = start(models["llama"], max_batch=2)
+    assert engine.config.graphs == (whole.config.graphs - 1 if error is torch.OutOfMemoryError else 0)
+    assert (engine.config.graphs_failure or "").endswith("tokens: no memory")
+
+
+def test_the_largest_step_has_room_for_sequences_that_outgrow_longrope(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three that began together compute all of their tokens again in one step, beside a full budget."""
+    engine = start(models["phi3-longrope"], max_batch=3, token_budget=8, graphs=False)
+    runner: Any = engine.runner
+    rooms: list[Slots] = []
+    compute = runner._compute
+
+    def watched(step: Frame) -> Computed:
+        rooms.append(step.room)
+        return compute(step)
+
+    monkeypatch.setattr(runner, "_compute", watched)
+    with torch.inference_mode():
+        runner._largest_step()
+    engine.generate([[5, 6]] * 3, SamplingParams(max_tokens=12, ignore_eos=True))
+    largest, *steps = [room.tokens for room in rooms]
+    assert max(steps) == 3 * 11, "or else this shows nothing"
+    assert largest >= 8 + 3 * 10
+
+
 def test_a_capture_that_fails_leaves_the_rest_to_single_kernels(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
