@@ -200,9 +200,9 @@ def _gpu_monitor(device: str) -> AbstractContextManager["GpuMonitor | None"]:
     if device == "cuda" and torch.cuda.is_available():
         import pynvml
 
-        from engine.nvml import GpuMonitor
+        from engine.nvml import GpuMonitor, NoGpu
 
-        with contextlib.suppress(pynvml.NVMLError):
+        with contextlib.suppress(pynvml.NVMLError, NoGpu):
             return GpuMonitor()
     return contextlib.nullcontext()
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.scoreboard.jobs import Job
 from benchmarks.scoreboard.roofline import Ceilings, floor
-from benchmarks.scoreboard.state import Gpu, Watch
+from benchmarks.scoreboard.state import Gpu
 from engine.config import ModelShape
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +164,11 @@ def run(command: Sequence[str], gpu: Gpu, result: Result, limit_s: float) -> Par
     started = time.monotonic()
     errors: list[str] = []
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as child, Watch(gpu) as watch:
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+    except OSError as error:
+        return Part([], f"can't be started: {error}", 0.0, {})
+    with process as child, gpu.watch() as watch:
         timer = threading.Timer(limit_s, _end, [child])
         reader = threading.Thread(target=errors.extend, args=[child.stderr], daemon=True)
         timer.start()
@@ -182,7 +186,7 @@ def run(command: Sequence[str], gpu: Gpu, result: Result, limit_s: float) -> Par
         failed = f"cut after {limit_s:.0f} s"
     elif code:
         failed = f"exit {code}: " + "".join(errors).strip()[-KEPT_OF_ERRORS:]
-    return Part(lines, failed, took_s, watch.seen)
+    return Part(lines, failed, took_s, gpu.seen(watch))
 
 
 def _object(text: str) -> dict[str, Any] | None:

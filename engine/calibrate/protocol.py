@@ -125,7 +125,7 @@ class _Quick:
     def _watch_gpu(self) -> None:
         self.bench.gpu = gpu = self.watches.enter_context(GpuWatch())
         self.measured.gpus = (gpu.facts(),)
-        self.measured.gpu_strangers = gpu.strangers(self.bench.target.pids())
+        self.measured.gpu_strangers = gpu.strangers()
 
     def warm_up(self) -> None:
         """Time a lone request, share out the time by it, and soak."""
