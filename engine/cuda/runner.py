@@ -19,6 +19,7 @@ from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConf
 from engine.cuda.frame import Frame, Slots, StepMemory, aligned
 from engine.cuda.graphs import PROMPT_CHUNKS, Computed, Graphs, buckets
 from engine.cuda.launched import CudaLaunched, draws_on_device, placed, redraw
+from engine.cuda.linear import make_linear
 from engine.cuda.memory import KV_SHARE_OF_WHAT_IS_LEFT, left_by, room_for
 from engine.cuda.operations import TRITON
 from engine.cuda.rows import DeviceRows
@@ -34,6 +35,7 @@ from kernels.inputs import finish_step
 
 TOKEN_BUDGET = 8192
 LEAST_CAPABILITY = 80  # compute capability as major * 10 + minor; bfloat16 begins here
+FLOAT8_CAPABILITY = 89
 
 
 class CudaRunner:
@@ -43,8 +45,6 @@ class CudaRunner:
     """
 
     def __init__(self, model: Path, options: EngineOptions) -> None:
-        if options.quantization != "none" or options.kv_dtype is not None:
-            raise InputError("quantization and kv_dtype are for the CPU so far; leave them out, or use --device cpu")
         if options.tensor_parallel != 1:
             raise InputError("tensor_parallel is for the CPU so far; leave it out, or use --device cpu")
         self._place = place = _place()
@@ -52,12 +52,24 @@ class CudaRunner:
         self.shape = shape = ModelShape.from_folder(folder)
         self.stop_ids = stop_ids_of(folder)
         self._limits = limits = _limits(shape, options)
-        _refuse_unsupported(shape, limits, tuning.device_of(place))
+        device = tuning.device_of(place)
+        _refuse_unsupported(shape, limits, device)
+        _refuse_eight_bits(shape, options, device)
         dtype = options.dtype or ("bfloat16" if place.type == "cuda" else "float32")
+        kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
         self._dtype: torch.dtype = getattr(torch, dtype)
+        self._kv_dtype: torch.dtype = getattr(torch, kv_dtype)
         with self._on_device(), torch.inference_mode():
             with room_for("the weights", "use a smaller model, or free memory on the GPU"):
-                weights = load_weights(folder, shape, self._dtype, dummy=options.dummy_weights, device=place)
+                weights = load_weights(
+                    folder,
+                    shape,
+                    self._dtype,
+                    dummy=options.dummy_weights,
+                    quantization=options.quantization,
+                    make_linear=make_linear(options.quantization),
+                    device=place,
+                )
             self._decoder = Decoder(shape, weights, TRITON)
             self._rows = DeviceRows(limits.rows, aligned(limits.blocks_for(limits.max_model_len)), place)
             self._memory = StepMemory(*_most(shape, limits), shape.longrope_length is not None, place)
@@ -71,11 +83,11 @@ class CudaRunner:
             device="cuda",
             dtype=dtype,
             dummy_weights=options.dummy_weights,
-            kv_bytes_per_token=shape.kv_values_per_token * self._dtype.itemsize,
+            kv_bytes_per_token=shape.kv_values_per_token * self._kv_dtype.itemsize,
             overlap=options.overlap is not False,
             operations="triton",
-            quantization="none",
-            kv_dtype=dtype,
+            quantization=options.quantization,
+            kv_dtype=kv_dtype,
             tensor_parallel=1,
             graphs=len(self._graphs),
             graphs_failure=self._graphs.failure,
@@ -133,7 +145,7 @@ class CudaRunner:
         shape = self.shape
         sizes = (shape.layers, 2, blocks, shape.kv_heads, self._limits.block_size, shape.head_dim)
         with room_for(f"{blocks} KV blocks", "ask for fewer, or free memory on the GPU"):
-            return torch.zeros(sizes, dtype=self._dtype, device=self._place)  # nothing that others left there
+            return torch.zeros(sizes, dtype=self._kv_dtype, device=self._place)  # nothing that others left there
 
     def _blocks(self, asked: int | None) -> int:
         """As many as fit into what a largest step leaves, or as many as were asked for, if they do."""
@@ -144,7 +156,7 @@ class CudaRunner:
         else:
             left = psutil.virtual_memory().available
             usable = int(left * KV_SHARE_OF_FREE_MEMORY)
-        block_bytes = self.shape.kv_values_per_token * self._limits.block_size * self._dtype.itemsize
+        block_bytes = self.shape.kv_values_per_token * self._limits.block_size * self._kv_dtype.itemsize
         if asked is None:
             return blocks_that_fit(self._limits, block_bytes, usable)
         check_blocks(asked, block_bytes, left)
@@ -195,6 +207,18 @@ def _refuse_unsupported(shape: ModelShape, limits: SchedulerConfig, device: tuni
     )
     if limits.block_size % tile:
         raise InputError(f"block_size is {limits.block_size}; on a GPU it must be a multiple of {tile}")
+
+
+def _refuse_eight_bits(shape: ModelShape, options: EngineOptions, device: tuning.Device) -> None:
+    if "fp8" in (options.quantization, options.kv_dtype) and device.capability < FLOAT8_CAPABILITY:
+        raise InputError(
+            f"fp8 needs a GPU of compute capability 8.9 or later; this one has {device.capability / 10}: use "
+            "--quantization int8, and leave --kv-dtype out"
+        )
+    if options.quantization != "none" and shape.experts is not None:
+        raise InputError(
+            f"quantization is {options.quantization}; on a GPU experts are kept in full so far: leave it out"
+        )
 
 
 def _most(shape: ModelShape, limits: SchedulerConfig) -> tuple[int, int]:

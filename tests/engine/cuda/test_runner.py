@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.errors import InputError
 from engine.request import SamplingParams
 from engine.scheduler import Chunk
+from kernels import tuning
 from tests.engine.conftest import save_model
 from tests.engine.cuda.conftest import TINY, start
 
@@ -121,10 +122,25 @@ def test_what_the_kernels_cannot_compute_is_refused(models: dict[str, Path], tmp
         (odd, {}, "head_dim is 24; on a GPU it must be a power of two: use --device cpu"),
         (models["llama"], {"block_size": 12}, "block_size is 12; on a GPU it must be a multiple of 8"),
         (models["llama"], {"num_blocks": 10**9}, "num_blocks is 1000000000, a KV cache of"),
+        (models["mixtral"], {"quantization": "int8"}, "on a GPU experts are kept in full so far"),
     ):
         asked: dict[str, Any] = {"device": "cuda", "block_size": 8} | options
         with pytest.raises(InputError, match=words):
             Engine(model, EngineOptions(**asked))
+
+
+@pytest.mark.parametrize("asked", [{"kv_dtype": "fp8"}, {"quantization": "fp8"}], ids=str)
+def test_a_gpu_without_float8_says_so(
+    models: dict[str, Path], asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "ABSENT", tuning.Device(multiprocessors=108, capability=80))
+    tuning.device_of.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"fp8 needs a GPU of compute capability 8\.9 or later; this one has 8\.0"):
+            start(models["llama"], **asked)
+        start(models["llama"], quantization="int8")
+    finally:
+        tuning.device_of.cache_clear()
 
 
 def test_memory_that_does_not_suffice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
