@@ -14,7 +14,7 @@ STORED = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 
 @dataclass(frozen=True, slots=True)
 class Widened:
-    """`weight [out, in]` in 8 bits and `scales [out]`, widened to the activations' type on the way to the multiplier."""
+    """`weight [out, in]` in 8 bits and `scales [out]`, widened to x's dtype on the way to the multiplier."""
 
     weight: Tensor
     scales: Tensor
