@@ -44,8 +44,8 @@ def load_weights(
 ) -> Weights:
     """Read the part of a model folder's safetensors that `shard` holds; with `dummy`, draw random weights instead.
 
-    `make_linear` is what multiplies by them; None is a CPU's, to which `native` code may belong. Raises InputError naming
-    a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape contradicts config.json.
+    `make_linear` is what multiplies by them; None is a CPU's, to which `native` code may belong. Raises InputError
+    naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape contradicts config.json.
     """
     make = make_linear or on_cpu(quantization, native=native)
     if dummy:

@@ -22,6 +22,7 @@ class Computed(NamedTuple):
     tokens: Tensor  # [lists] drawn
     last: Tensor  # [lists, N] the hidden states that they were drawn from
     hidden: Tensor | None
+    logits: Tensor | None = None  # [lists, V] on the first of several ranks
 
 
 class Captured(NamedTuple):
@@ -62,7 +63,10 @@ class Graphs:
         frame: Callable[[Slots], Frame],
         compute: Callable[[Frame], Computed],
         place: torch.device,
+        *,
+        alone: bool = True,
     ) -> None:
+        """Ranks that are not `alone` need the same graphs, so that for them a failed capture is an error."""
         on_gpu = place.type == "cuda"
         self.failure: str | None = None
         self._captured: list[Captured] = []  # small ones first
@@ -72,6 +76,8 @@ class Graphs:
             try:
                 self._captured.insert(0, self._capture(frame(slots), compute))
             except RuntimeError as error:
+                if not alone:
+                    raise
                 self.failure = f"{slots.decodes} decodes, {slots.tokens} tokens: {str(error).partition(chr(10))[0]}"
                 log.warning("a CUDA graph was not captured (%s); such steps run kernel by kernel", self.failure)
                 if not _out_of_memory(error):
