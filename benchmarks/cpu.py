@@ -196,6 +196,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--converted", type=Path, default=Path("var/benchmarks"), help="for weights in peers' formats")
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
     args = parser.parse_args(argv)
+    if args.out and not args.out.parent.is_dir():
+        parser.error(f"--out: folder {args.out.parent} does not exist")
     if args.llama_cpp_python and not args.gguf:
         parser.error("--llama-cpp-python needs --gguf: llama.cpp reads no safetensors")
     for option in ENVIRONMENTS:

@@ -113,7 +113,7 @@ class Engine:
                 current = self._unread() or self._launch(None)
                 if current is None:
                     return None
-                if self.config.overlap and self.scheduler.may_run_ahead:
+                if self.config.overlap:
                     self._launched = self._launch(current)
                 return self._finish(current, max(started, self._known_s) if self.config.overlap else started)
             except BaseException:
@@ -211,7 +211,10 @@ class Engine:
         return launched
 
     def _launch(self, before: Underway | None) -> Underway | None:
+        """The next step; behind one that is not read yet, only where no draw depends on what that brings."""
         with self._lock:
+            if before is not None and not self.scheduler.may_run_ahead:
+                return None
             step = self.scheduler.plan()
             return None if step.empty else self.runner.launch(step, before)
 

@@ -1,7 +1,8 @@
 """Offline batch generation: `python -m engine.generate --model DIR --prompts IN.jsonl --out OUT.jsonl`.
 
-An input line is `{"prompt": "…"}` or `{"prompt_token_ids": […]}`, with sampling fields of its own where it wants them;
-an output line is `{"index", "token_ids", "text", "finish_reason", "prompt_tokens", "cached_tokens"}`, in input order.
+An input line is `{"prompt": "…"}`, `{"messages": […]}` or `{"prompt_token_ids": […]}`, with sampling fields of its own
+where it wants them; an output line is `{"index", "token_ids", "text", "finish_reason", "prompt_tokens",
+"cached_tokens"}`, in input order.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from engine.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from engine.nvml import GpuMonitor
 
-NOT_SAMPLING = ("prompt", "prompt_token_ids", "priority")
+PROMPTS = ("prompt", "messages", "prompt_token_ids")
+NOT_SAMPLING = (*PROMPTS, "priority")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +70,9 @@ def generate(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine.generate", description="Generate for a file of prompts.")
     parser.add_argument("--model", type=Path, required=True, help="Hugging Face model folder, or a .gguf")
-    parser.add_argument("--prompts", type=Path, required=True, help="JSON lines with prompt or prompt_token_ids")
+    parser.add_argument(
+        "--prompts", type=Path, required=True, help="JSON lines with prompt, messages or prompt_token_ids"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
@@ -153,8 +157,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
             lines.append(json.loads(line))
         except ValueError:
             raise InputError(f'{path} line {number} is not JSON: give one object a line, {{"prompt": "…"}}') from None
-        if not isinstance(lines[-1], dict) or ("prompt" in lines[-1]) == ("prompt_token_ids" in lines[-1]):
-            raise InputError(f'{path} line {number} must be an object with either "prompt" or "prompt_token_ids"')
+        if not isinstance(lines[-1], dict) or sum(name in lines[-1] for name in PROMPTS) != 1:
+            raise InputError(f"{path} line {number} must be an object with exactly one of {', '.join(PROMPTS)}")
     if not lines:
         raise InputError(f'{path} has no lines: give at least one {{"prompt": "…"}}')
     return lines
@@ -168,15 +172,24 @@ def _add(engine: Engine, number: int, line: dict[str, Any], args: argparse.Names
         "ignore_eos": args.ignore_eos,
     } | {name: value for name, value in line.items() if name not in NOT_SAMPLING}
     try:
-        prompt = line["prompt_token_ids"] if "prompt_token_ids" in line else engine.tokenizer.encode(line["prompt"])
-        if not isinstance(prompt, list):
-            raise InputError(f"prompt_token_ids is {prompt!r}; it must be a list of token ids")
+        prompt = _prompt(engine.tokenizer, line)
         priority = line.get("priority", 0)
         if type(priority) is not int:
             raise InputError(f"priority is {priority!r}; it must be a whole number")
         return engine.add(prompt, SamplingParams.from_json(fields), priority=priority)
     except InputError as error:
         raise InputError(f"{args.prompts} line {number}: {error}") from None
+
+
+def _prompt(tokenizer: Tokenizer, line: dict[str, Any]) -> list[int]:
+    if "prompt" in line:
+        return tokenizer.encode(line["prompt"])
+    if "messages" in line:
+        return tokenizer.chat(line["messages"])
+    ids = line["prompt_token_ids"]
+    if not isinstance(ids, list):
+        raise InputError(f"prompt_token_ids is {ids!r}; it must be a list of token ids")
+    return ids
 
 
 def _output_line(index: int, request: Request, tokenizer: Tokenizer) -> str:

@@ -38,7 +38,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Tiled:
-    """A weight in the order in which a CPU with AMX multiplies it; see `kernels.native.matmul`."""
+    """A weight in the order in which `kernels.native.matmul` multiplies it."""
 
     weight: matmul.PackedWeight
     bias: Tensor | None  # float32

@@ -45,7 +45,8 @@ class Teller:
         ]
         line = {
             "ended": [r.id for r in ended],
-            "new": [(r.id, r.prompt, r.params.prompt_logprobs) for r in new],
+            # With its output so far: one that was told of before is new again when it was cancelled in flight.
+            "new": [(r.id, r.prompt, r.output, r.params.prompt_logprobs) for r in new],
             "decodes": note.decodes,
             "chunks": chunks,
         }
@@ -69,8 +70,9 @@ class Mirror:
         told = json.loads(line)
         for number in told["ended"]:
             del self._requests[number]
-        for number, prompt, prompt_logprobs in told["new"]:
-            self._requests[number] = Request(number, prompt, SamplingParams(prompt_logprobs=prompt_logprobs))
+        for number, prompt, output, prompt_logprobs in told["new"]:
+            request = self._requests[number] = Request(number, prompt, SamplingParams(prompt_logprobs=prompt_logprobs))
+            request.tokens += output
         chunks = [self._chunk(*chunk) for chunk in told["chunks"]]
         decodes = [(chunk.request, chunk.start) for chunk in chunks[: told["decodes"]]]
         return Step(decodes, chunks[told["decodes"] :])

@@ -6,6 +6,7 @@ int8   symmetric, -127 to 127, for CPUs. A token's numbers are split into 8-bit 
 fp8    float8_e4m3fn, for GPUs. A CPU widens the weight each time, which is slow.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +38,12 @@ def make_linear(quantization: str, *, native: bool) -> MakeLinear:
 
 
 def weight_bytes(shape: ModelShape, value_bytes: int, quantization: str) -> int:
-    """What weight matrices take in memory. A tied head is a second, quantized copy of the embedding."""
-    if quantization == "none":
-        return shape.weight_values * value_bytes
+    """What weight matrices take in a CPU's memory. A tied head is a copy of the embedding in the order that products
+    read it in, or quantized; float32 weights are multiplied as they are."""
     embedding = shape.vocab * shape.hidden
+    if quantization == "none":
+        copied = embedding if shape.tied and value_bytes == 2 else 0
+        return (shape.weight_values + copied) * value_bytes
     return embedding * value_bytes + shape.weight_values - (0 if shape.tied else embedding)
 
 
@@ -67,7 +70,7 @@ class Scaled:
 
 @dataclass(frozen=True, slots=True)
 class TiledIntegers:
-    """An int8 weight in the order in which a CPU with AMX multiplies it; activations are bfloat16."""
+    """An int8 weight in the order in which `kernels.native.integers` multiplies it; activations are bfloat16."""
 
     weight: integers.PackedIntegers
     bias: Tensor | None  # float32
@@ -89,26 +92,32 @@ class BlockedIntegers:
         out = x.new_empty(len(x), len(self.scales))
         for rows, part in zip(torch.split(x, ROWS_AT_ONCE), torch.split(out, ROWS_AT_ONCE), strict=True):
             digits, units = reference.split_rows(rows, DIGITS[x.dtype])
-            products = self._products(digits.flatten(0, 1)).view(len(digits), *part.shape)
+            products = self.products(digits.flatten(0, 1)).view(len(digits), *part.shape)
             reference.join_rows(products, units, self.bias, part)
         return out
 
-    def _products(self, digits: Tensor) -> Tensor:
+    def products(self, digits: Tensor) -> Tensor:
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
             digits, 1.0, 0, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return products
 
 
-def has_onednn() -> bool:
-    return hasattr(torch.ops.onednn, "qlinear_prepack")
+@functools.cache
+def onednn_is_exact() -> bool:
+    """Whether oneDNN sums products of int8 without losing any; on CPUs without VNNI it adds pairs in 16 bits."""
+    if not hasattr(torch.ops.onednn, "qlinear_prepack"):
+        return False
+    most = torch.full((1, 256), 127, dtype=torch.int8)
+    blocked = BlockedIntegers(torch.ops.onednn.qlinear_prepack(most, None), torch.ones(1), torch.zeros(1).long(), None)
+    return all(int(blocked.products(rows)) == int(rows.long().sum()) * 127 for rows in (most, -most))
 
 
 def _int8(weight: Tensor, bias: Tensor | None, native: bool) -> Linear:
     small, scales = quantize(weight, torch.int8)
     if native and weight.dtype == torch.bfloat16 and integers.available():
         return TiledIntegers(integers.pack(small, scales), None if bias is None else bias.float())
-    if weight.device.type == "cpu" and has_onednn():
+    if weight.device.type == "cpu" and onednn_is_exact():
         packed = torch.ops.onednn.qlinear_prepack(small, None)
         return BlockedIntegers(packed, scales, torch.zeros(len(scales), dtype=torch.int64), bias)
     return Scaled(small, scales, bias)

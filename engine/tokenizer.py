@@ -38,6 +38,23 @@ class Tokenizer:
         ids: list[int] = self._inner(text)["input_ids"]
         return ids
 
+    def chat(self, messages: Any) -> list[int]:
+        """A conversation by the model's own chat template, up to where the assistant answers.
+
+        `messages` are `{"role", "content"}`, both text. Raises InputError where there is no template, or it fails.
+        """
+        if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
+            raise InputError(f'messages is {messages!r}; it must be a list of {{"role": "user", "content": "…"}}')
+        if self._inner is None or not self._inner.chat_template:
+            raise InputError(f"{self.folder} has no chat template: give prompt or prompt_token_ids instead of messages")
+        try:
+            text = self._inner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # whatever a model's program raises
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"the chat template in {self.folder} fails for these messages ({reason})") from None
+        ids: list[int] = self._inner(text, add_special_tokens=False)["input_ids"]
+        return ids
+
     def fast(self) -> Any:
         """The transformers tokenizer; raises InputError where the folder has none."""
         if self._inner is None:
@@ -54,6 +71,11 @@ class Tokenizer:
             return self.decode(ids)
         stream = TextStream(self, stops, min_tokens)
         return "".join([*map(stream.push, ids), stream.flush()])
+
+
+def _is_message(value: Any) -> bool:
+    named = isinstance(value, dict) and value.keys() == {"role", "content"}
+    return named and all(isinstance(text, str) for text in value.values())
 
 
 class TextStream:

@@ -96,7 +96,8 @@ def take_turn(load: Callable[[Turn], Generate], variants: tuple[str, ...], packa
     turn = Turn(**args)
     before = OtherProcesses()
     time.sleep(1.0)
-    timing = _timed(load(turn), turn, least_s, before.cores())
+    busy_before = before.cores()
+    timing = _timed(load(turn), turn, least_s, busy_before)
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     print("\n" + json.dumps({**asdict(timing), "software": versions}), flush=True)
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 SOURCES = sorted(Path(__file__).parent.glob("*.cpp"))
+HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 # Sums may be reordered, without which no dot product is vectorized; NaN and infinity keep their meaning.
 VECTORIZED = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", *VECTORIZED]
@@ -24,10 +25,10 @@ FUNCTIONS = {
     "decode_attention": ("***i*iiiff*", PLAIN),
     "gated": ("*ii?*", PLAIN),
 }
+# Those that only some CPUs have, by the type of weights, behind a function that says whether this one does.
 MATMUL_FUNCTIONS = {
-    "pack": ("*ii*", ("bfloat16", "int8")),
-    "linear": ("*ii**i*", ("bfloat16",)),
-    "scaled_linear": ("*ii***i*", ("int8",)),
+    "bfloat16": {"pack": "*ii*", "linear": "*ii**i*"},
+    "int8": {"pack": "*ii**", "scaled_linear": "*ii****i*"},
 }
 
 
@@ -44,23 +45,41 @@ def library() -> ctypes.CDLL:
     built = _cache_folder() / f"native-{_identity(compiler)}.so"
     if not built.is_file():
         _compile(compiler, built)
-    loaded = ctypes.CDLL(str(built))
-    loaded.amx_available.restype = ctypes.c_bool
-    for name, (arguments, types) in (FUNCTIONS | (MATMUL_FUNCTIONS if loaded.amx_available() else {})).items():
+    try:
+        loaded = ctypes.CDLL(str(built))
+    except OSError as error:
+        raise Unavailable(f"the compiled operations can't be loaded: {error}") from None
+    for name, (arguments, types) in FUNCTIONS.items():
         for suffix in types:
             getattr(loaded, f"{name}_{suffix}").argtypes = [KINDS[kind] for kind in arguments]
+    for weights, functions in MATMUL_FUNCTIONS.items():
+        if multiplies(loaded, weights):
+            for name, arguments in functions.items():
+                getattr(loaded, f"{name}_{weights}").argtypes = [KINDS[kind] for kind in arguments]
     return loaded
 
 
+def multiplies(loaded: ctypes.CDLL, weights: str) -> bool:
+    """Whether the CPU has what products with bfloat16 or int8 weights are written for."""
+    asked = getattr(loaded, f"multiplies_{weights}")
+    asked.restype = ctypes.c_bool
+    answer: bool = asked()
+    return answer
+
+
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costadvisor"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costadvisor"
+    except RuntimeError as error:
+        raise Unavailable(f"there is no folder for the compiled operations ({error}); set XDG_CACHE_HOME") from None
 
 
 def _identity(compiler: str) -> str:
     """Changes with the source, the compiler and the CPU, as a home folder may be shared between machines."""
     cpu = Path("/proc/cpuinfo")
     flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.is_file() else []
-    parts = [*(source.read_text() for source in SOURCES), compiler, *FLAGS, *flags]
+    version = subprocess.run([compiler, "--version"], check=False, capture_output=True, text=True).stdout
+    parts = [*(source.read_text() for source in (*SOURCES, *HEADERS)), compiler, version, *FLAGS, *flags]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,10 +1,10 @@
-"""Products with weight matrices by matmul.cpp, on CPUs with AMX."""
+"""Products with weight matrices by matmul.cpp, on CPUs with AMX, or AVX-512 for bfloat16."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from kernels.native.build import library
+from kernels.native.build import library, multiplies
 
 DEPTH = 32  # inputs that a tile of weights spans
 STRIPS = 32  # outputs that are computed together
@@ -20,16 +20,16 @@ class PackedWeight:
 
 
 def packable(inputs: int) -> bool:
-    """Whether this CPU multiplies tiles, and the inputs fill them. Raises `build.Unavailable` without a compiler."""
-    available: bool = library().amx_available()
-    return available and inputs % DEPTH == 0
+    """Whether this CPU multiplies so, and the inputs fill tiles. Raises `build.Unavailable` without a compiler."""
+    return multiplies(library(), "bfloat16") and inputs % DEPTH == 0
 
 
 def pack(weight: Tensor) -> PackedWeight:
     """`weight [outputs, inputs]` bfloat16; see `packable`."""
     outputs, inputs = weight.shape
+    weight = weight.contiguous()
     packed = weight.new_empty(-(-outputs // STRIPS) * STRIPS * inputs)
-    library().pack_bfloat16(weight.contiguous().data_ptr(), outputs, inputs, packed.data_ptr())
+    library().pack_bfloat16(weight.data_ptr(), outputs, inputs, packed.data_ptr())
     return PackedWeight(packed, outputs, inputs)
 
 

@@ -1,4 +1,4 @@
-// The decoder's operations besides matrix products, for one CPU: built by native.py when an engine first starts there.
+// The decoder's operations besides matrix products, for one CPU: built by build.py when an engine first starts there.
 //
 // Shapes and meaning are those of reference.py, which these are tested against. Numbers are float or bfloat16; all
 // arithmetic is in float. Strides count numbers, not bytes. Rows are independent, so results depend on no batch.
@@ -200,7 +200,7 @@ void gated(const T* gate_up, int64_t rows, int64_t size, bool gelu, T* out) {
 
 }  // namespace
 
-// What native.py calls. The name of each ends with the type of its numbers, or of numbers and norm weights.
+// What operations.py calls. The name of each ends with the type of its numbers, or of numbers and norm weights.
 #define OPERATIONS(NAME, T)                                                                                           \
     extern "C" void decode_attention_##NAME(const T* queries, const Cache* cache, const int32_t* tables, int64_t width, \
                                             const int64_t* lengths, int64_t rows, int64_t heads, int64_t window,      \

@@ -49,10 +49,11 @@ def gelu_tanh_mul(gate_up: Tensor) -> Tensor:
 
 
 def _gated(gate_up: Tensor, gelu: bool) -> Tensor:
+    gate_up = gate_up.contiguous()
     rows, both = gate_up.shape
     out = gate_up.new_empty(rows, both // 2)
     call = getattr(library(), f"gated_{NAMES[gate_up.dtype]}")
-    call(_start(gate_up.contiguous()), rows, both // 2, gelu, _start(out))
+    call(_start(gate_up), rows, both // 2, gelu, _start(out))
     return out
 
 

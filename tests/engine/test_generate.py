@@ -92,9 +92,16 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
     [
         ([], [], "has no lines"),
         ([GOOD, "{oops"], [], "line 2 is not JSON"),
-        ([{"text": "hi"}], [], 'line 1 must be an object with either "prompt" or "prompt_token_ids"'),
-        ([{"prompt": "hi", **GOOD}], [], "line 1 must be an object with either"),
+        ([{"text": "hi"}], [], "line 1 must be an object with exactly one of prompt, messages, prompt_token_ids"),
+        ([{"prompt": "hi", **GOOD}], [], "line 1 must be an object with exactly one of"),
         ([{"prompt": "hi"}], [], "has no tokenizer: give prompt_token_ids"),
+        (
+            [{"messages": [{"role": "user", "content": "hi"}]}],
+            [],
+            "has no chat template: give prompt or prompt_token_ids",
+        ),
+        ([{"messages": "hi"}], [], 'messages is \'hi\'; it must be a list of {"role": "user", "content"'),
+        ([{"messages": [{"role": "user"}]}], [], "messages is [{'role': 'user'}]; it must be a list of"),
         ([{"prompt_token_ids": []}], [], "line 1: the prompt is empty"),
         ([{"prompt_token_ids": [1, 320]}], [], "whole numbers from 0 to 319"),
         ([{"prompt_token_ids": [1, -1]}], [], "whole numbers from 0 to 319"),
@@ -204,6 +211,42 @@ def test_files_of_a_model_that_are_damaged(
     assert run(tmp_path, [GOOD], tmp_path) == 2
     error = capsys.readouterr().err
     assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.xdist_group("smollm2")
+def test_messages_are_written_out_by_the_models_own_template(smollm2: Path, tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "What is gravity?"}]
+    written = (
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+        "<|im_start|>user\nWhat is gravity?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert run(smollm2, [{"messages": messages}, {"prompt": written}], tmp_path, "--max-tokens", "4") == 0
+    chat, plain = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert chat["token_ids"] == plain["token_ids"]
+    assert chat["prompt_tokens"] == plain["prompt_tokens"] > 30
+
+
+@pytest.mark.xdist_group("smollm2")
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "fails for these messages (roles must alternate)"),
+        ("{% for %}", "fails for these messages (Expected"),
+        ("{{ messages[5].content }}", "fails for these messages ("),
+    ],
+)
+def test_a_chat_template_that_fails_is_named(
+    smollm2: Path, template: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in smollm2.iterdir():
+        (tmp_path / path.name).symlink_to(path.absolute())
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "chat_template.jinja").write_text(template)
+    assert run(tmp_path, [{"messages": [{"role": "user", "content": "hi"}]}], tmp_path) == 2
+    error = capsys.readouterr().err
+    assert f"line 1: the chat template in {tmp_path} {words}" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from engine.config import SchedulerConfig
 from engine.mirror import Mirror, Note, Teller
-from engine.request import Request, SamplingParams
-from engine.scheduler import Scheduler, Step
+from engine.request import Request, SamplingParams, State
+from engine.scheduler import Chunk, Scheduler, Step
 
 
 class Pair:
@@ -28,7 +28,8 @@ class Pair:
             assert theirs.request is not ours.request
             assert (theirs.start, theirs.count, theirs.samples) == (ours.start, ours.count, ours.samples)
             end = ours.start + ours.count
-            assert theirs.request.tokens[:end] == ours.request.tokens[:end]
+            known = ours.request.tokens[:end]  # without those drawn since it was cancelled
+            assert theirs.request.tokens[: len(known)] == known
             assert len(theirs.request.tokens) >= end, "a token is missing"
             assert theirs.request.blocks == blocks
             assert theirs.request.planned == planned
@@ -60,6 +61,8 @@ def test_random_traces(seed: int, ahead: int, blocks: int, cache: bool) -> None:
         step = pair.scheduler.plan()
         if not step.empty:
             launched.append((Note.of(step), step, held_by(step)))
+        if requests and chance.random() < 0.1:
+            pair.scheduler.cancel(chance.choice(requests))
         while len(launched) > ahead:
             pair.compute(*launched.pop(0), chance)
     for entry in launched:
@@ -83,3 +86,18 @@ def test_a_decode_says_little() -> None:
         assert number != 1 or line == '{"ended":[],"new":[],"decodes":1,"chunks":[[7,60,1,true,62,null]]}'
         pair.scheduler.commit(step, [3])
     assert [number for number, told in enumerate(blocks) if told] == [0, 5], "a new block at position 64"
+
+
+def test_one_that_is_cancelled_in_flight_is_told_whole() -> None:
+    """Known from before, out of one step by preemption, in the next, and cancelled before either was computed."""
+    lasting, doomed = (Request(number, [number, 5, 6], SamplingParams(max_tokens=9)) for number in (1, 2))
+    teller, mirror = Teller(), Mirror()
+    first = Step(prefills=[Chunk(lasting, 0, 3, True), Chunk(doomed, 0, 3, True)])
+    mirror.accept(mirror.step(teller.line(Note.of(first))), [7, 8])
+    lasting.accept(7)
+    doomed.accept(8)
+    without, again = Note.of(Step([(lasting, 3)])), Note.of(Step(prefills=[Chunk(doomed, 0, 4, True)]))
+    doomed.state = State.FINISHED
+    mirror.accept(mirror.step(teller.line(without)), [9])
+    told = mirror.step(teller.line(again))
+    assert told.prefills[0].request.tokens == [2, 5, 6, 8]

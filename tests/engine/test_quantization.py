@@ -1,7 +1,10 @@
 """Weights and KV in 8 bits, through the engine: what they compute, what they cost, and what is refused."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from engine import quantization
 from engine.config import EngineOptions, ModelShape
 from engine.engine import Engine
 from engine.errors import InputError
@@ -87,11 +89,18 @@ def test_int8_products_lose_no_more_than_their_type_and_depend_on_no_batch(dtype
         assert torch.equal(linear(x[rows].contiguous()), got[rows])
 
 
-def test_a_cpu_without_onednn_widens_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight, x = torch.randn(13, 20), torch.randn(5, 20)
-    wanted = make_linear("int8", native=False)(weight, None)(x)
-    monkeypatch.setattr(quantization, "has_onednn", lambda: False)
-    torch.testing.assert_close(make_linear("int8", native=False)(weight, None)(x), wanted)
+def test_a_cpu_whose_integer_products_lose_some_widens_the_weights() -> None:
+    """oneDNN sums pairs of products in 16 bits on CPUs without VNNI, as it is told here to think of this one."""
+    program = """if True:
+        import torch
+        from engine.quantization import Scaled, make_linear
+        weight, x = torch.full((3, 256), 0.5), torch.full((1, 256), 0.25)
+        product = make_linear("int8", native=False)(weight, None)
+        print(type(product) is Scaled, product(x).tolist())
+    """
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == ["True", "[[32.0, 32.0, 32.0]]\n"]
 
 
 @pytest.mark.parametrize("quantization", ["none", "int8"])
@@ -125,7 +134,8 @@ def test_memory_is_counted_in_8_bits() -> None:
         shape = ModelShape.from_config(CHECKPOINTS[name].to_dict())
         embedding = shape.vocab * shape.hidden
         others = shape.weight_values - embedding * (1 if shape.tied else 2)
-        assert weight_bytes(shape, 2, "none") == 2 * shape.weight_values
+        assert weight_bytes(shape, 4, "none") == 4 * shape.weight_values
+        assert weight_bytes(shape, 2, "none") == 2 * (others + 2 * embedding), "a tied head is a copy"
         assert weight_bytes(shape, 2, "int8") == 2 * embedding + others + embedding
         plain, small = (resolve(shape, EngineOptions(dtype="bfloat16", kv_dtype=kv)) for kv in (None, "fp8"))
         assert small.kv_bytes_per_token * 2 == plain.kv_bytes_per_token

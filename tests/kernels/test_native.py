@@ -100,7 +100,7 @@ def test_decode_attention(
 @pytest.mark.parametrize("biased", [False, True])
 def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> None:
     if not matmul.packable(inputs):
-        pytest.skip("this CPU has no AMX")
+        pytest.skip("this CPU has neither AMX nor AVX-512 for it")
     x = torch.randn(rows, inputs).bfloat16()
     bias = torch.randn(outputs) if biased else None
     weight = torch.randn(outputs, inputs).bfloat16()
@@ -114,7 +114,7 @@ def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> 
 def test_integer_products(rows: int, outputs: int, inputs: int, biased: bool) -> None:
     """Right to the last bit of a bfloat16 and what digits lose; the same for a row whatever is multiplied with it."""
     if not integers.available():
-        pytest.skip("this CPU has no AMX")
+        pytest.skip("this CPU has neither AMX nor AVX-512 for it")
     x = torch.randn(rows, inputs).bfloat16()
     x[0, 0], x[-1] = 900.0, x[-1] * 1e-6
     weight, scales = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8), torch.rand(outputs) / 127
@@ -141,3 +141,23 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         build.library()
     build.library.cache_clear()
     assert not list((tmp_path / "costadvisor").iterdir()), "nothing half-done stays"
+
+
+def test_a_library_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "_compile", lambda compiler, built: (built.parent.mkdir(), built.touch()))
+    build.library.cache_clear()
+    with pytest.raises(build.Unavailable, match=r"can't be loaded: .*file too short"):
+        build.library()
+    build.library.cache_clear()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_integer_products_of_what_is_not_finite_are_not(value: float) -> None:
+    if not integers.available():
+        pytest.skip("this CPU has neither AMX nor AVX-512 for it")
+    x = torch.randn(3, 128).bfloat16()
+    x[1, 70] = value
+    out = integers.linear(x, integers.pack(torch.ones(40, 128, dtype=torch.int8), torch.ones(40)), None)
+    assert not out[1].isfinite().any()
+    assert out[[0, 2]].isfinite().all()
