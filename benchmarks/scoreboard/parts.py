@@ -71,17 +71,24 @@ def contenders(vllm_python: Path | None) -> list[Contender]:
 
 def about(gpu: Gpu) -> dict[str, Any]:
     """The machine, and the tree that is measured."""
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    commit = _git("rev-parse", "HEAD")
     return {
         "utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": commit.stdout.strip() or None,
-        "dirty": bool(changed.stdout.strip()) if commit.stdout else None,
+        "commit": commit,
+        "dirty": None if commit is None else _git("status", "--porcelain") is not None,
         "gpu": gpu.facts(),
         "cpu_cores": os.cpu_count(),
         "software": {"python": platform.python_version(), **_versions("torch", "triton", "transformers")},
     }
+
+
+def _git(*arguments: str) -> str | None:
+    """What it says of this tree, if anything: it may have come without its history, and the host may have no git."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _versions(*packages: str) -> dict[str, str | None]:

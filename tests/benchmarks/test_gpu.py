@@ -100,6 +100,12 @@ def test_an_interpreter_that_cannot_be_started_is_refused_before_anything_runs(
         assert words in capsys.readouterr().err
 
 
+def test_a_host_without_git_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    about = parts.about(Gpu())
+    assert (about["commit"], about["dirty"]) == (None, None)
+
+
 def test_a_link_to_an_interpreter_stays_a_link(tmp_path: Path) -> None:
     """A virtual environment is found by where its python lies, not by what that points to."""
     (tmp_path / "python").symlink_to(sys.executable)
