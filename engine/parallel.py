@@ -3,8 +3,8 @@
     rank 0   the engine: plans, lays out, computes its part, draws     ── a line a step (engine.mirror) ──► rank 1, 2, …
     rank k   engine.rank: lays the same out, computes its part         ◄── hidden states, logits, tokens ──► all ranks
 
-Tensors pass through a process group that belongs to the engine, found through a file that is gone when all have met: no
-default group, no fixed port, so that several engines live in one process. The others end when their standard input
+Tensors pass through a process group that belongs to the engine, found through a file in a folder of its own: no default
+group, no fixed port, so that several engines live in one process. The others end when their standard input
 closes, and so never outlive the engine.
 """
 
@@ -96,7 +96,7 @@ class Group:
             return number
         told = torch.tensor([number], device=self._place)
         options = dist.AllreduceOptions()
-        options.reduceOp = dist.ReduceOp.MIN
+        options.reduceOp = dist.ReduceOp(dist.ReduceOp.MIN)
         self._wait(self._tensors.allreduce([told], options))
         return int(told)
 
@@ -197,7 +197,8 @@ class Lead(Group):
                 raise self._failed(rank, said)
         self._tell("meet")
         self.connect(self._store, place)
-        self._folder.cleanup()
+        if place.type == "cpu":  # NCCL's own threads look into it as long as it lives
+            self._folder.cleanup()
 
     def computing(self, step: Step, compute: Callable[P, R]) -> Callable[P, R]:
         note = Note.of(step)

@@ -67,7 +67,7 @@ def test_the_largest_step_has_room_for_sequences_that_outgrow_longrope(
     engine = start(models["phi3-longrope"], max_batch=3, token_budget=8, graphs=False)
     runner: Any = engine.runner
     rooms: list[Slots] = []
-    compute = runner._compute
+    compute: Callable[[Frame], Computed] = runner._compute
 
     def watched(step: Frame) -> Computed:
         rooms.append(step.room)

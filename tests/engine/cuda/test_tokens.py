@@ -115,7 +115,7 @@ def test_all_that_can_be_asked_of_a_draw_equals_the_cpu(models: dict[str, Path],
     ids=str,
 )
 @pytest.mark.usefixtures("float8_rounded")
-def test_eight_bits_equal_those_of_the_cpu(models: dict[str, Path], eight_bits: dict[str, str]) -> None:
+def test_eight_bits_equal_those_of_the_cpu(models: dict[str, Path], eight_bits: dict[str, Any]) -> None:
     """Of models with biases, with normalized queries and keys, and with a tied head."""
     for name in ("llama", "qwen3"):
         ours = start(models[name], token_budget=8, max_batch=3, **eight_bits)
