@@ -11,6 +11,7 @@ it is told something, so nothing competes with the engine for the cores. It ends
 whatever it is doing, and so never outlives its parent.
 """
 
+import hashlib
 import json
 import os
 import queue
@@ -22,13 +23,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.calibrate.level import LevelSpec
 from engine.calibrate.load import Backend, Stepped, run_level
-from engine.calibrate.workload import Lengths
+from engine.calibrate.workload import Corpus, Lengths
+from engine.calibrate.workload.prompts import CorpusTokens, Prompts, RandomTokens, Source
 from engine.config import EngineOptions
 from engine.errors import InputError
 from engine.request import Request, SamplingParams
+from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -51,7 +55,7 @@ class EngineReplica:
     def __init__(self, engine: "Engine", interrupted: threading.Event) -> None:
         self.engine = engine
         self.interrupted = interrupted
-        self.rng = np.random.default_rng(0)
+        self.sources: dict[Corpus | None, Source] = {None: RandomTokens(engine.runner.shape.vocab)}
 
     def now(self) -> float:
         return time.monotonic()
@@ -59,13 +63,20 @@ class EngineReplica:
     def wait_until(self, when: float) -> None:
         self.interrupted.wait(max(0.0, when - time.monotonic()))
 
-    def reset(self, seed: int) -> None:
+    @property
+    def block_size(self) -> int:
+        return self.engine.config.scheduler.block_size
+
+    def reset(self, spec: LevelSpec) -> None:
+        corpus = spec.content.corpus
+        if corpus is not None and corpus not in self.sources:
+            self.sources[corpus] = CorpusTokens(corpus_tokens(corpus, self.engine.tokenizer))
         self.engine.reset_prefix_cache()
-        self.rng = np.random.default_rng(seed)
+        self.prompts = Prompts(self.sources[corpus], spec.seed)
 
     def submit(self, lengths: Lengths) -> Request:
-        prompt = self.rng.integers(self.engine.runner.shape.vocab, size=lengths.input).tolist()
-        return self.engine.add(prompt, SamplingParams(max_tokens=lengths.output, ignore_eos=True))
+        params = SamplingParams(max_tokens=lengths.output, ignore_eos=True)
+        return self.engine.add(self.prompts.tokens(lengths), params)
 
     def cancel(self, request: Request) -> None:
         self.engine.cancel(request)
@@ -96,6 +107,19 @@ class EngineReplica:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
+
+
+def corpus_tokens(corpus: Corpus, tokenizer: Tokenizer) -> NDArray[np.int32]:
+    """The text in tokens `[T]`; raises InputError when it can't be had or is no longer the text that was asked for."""
+    if tokenizer.decode([]) is None:
+        raise InputError(f"text needs a tokenizer and {tokenizer.folder} has none; leave text out for random tokens")
+    try:
+        data = Path(corpus.path).read_bytes()
+    except OSError as error:
+        raise InputError(f"text {corpus.path} can't be read any more ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != corpus.sha256:
+        raise InputError(f"text {corpus.path} has changed since the calibration began; start again")
+    return np.array(tokenizer.encode(data.decode()), dtype=np.int32)
 
 
 def start_engine(command: Message, interrupted: threading.Event) -> EngineReplica:
@@ -144,6 +168,7 @@ class Worker:
             if command["command"] == "stop":
                 self.interrupted.set()
             else:
+                self.interrupted.clear()  # a stop is for the level that ran when it came
                 self.commands.put(command)
         os._exit(0)  # the parent is gone, or done with us; a step may still be running and nobody waits for it
 

@@ -20,19 +20,27 @@ from engine.calibrate.record_parts import (
     EngineSettings,
     Hardware,
     LengthPair,
+    Model,
     Raw,
     SloLimits,
+    Software,
+    TokenDistribution,
+    TokenShare,
     WorkloadAchieved,
     WorkloadAsked,
 )
 from engine.calibrate.summary import level_part, prefix_hit_share
 from engine.calibrate.targets import TargetFacts
 from engine.calibrate.workload import Workload
+from engine.calibrate.workload.distribution import Distribution
 
-PROTOCOL = "quick/1"
+PROTOCOL_VERSION = 1
+UNKNOWN_SOFTWARE = Software(
+    platform=None, python=None, torch=None, triton=None, attention_backend=None, cuda_graphs=None
+)
 
 
-def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool, raw: Raw | None) -> Record:
+def record_of(ask: Ask, measured: Measured, model: Path | None, *, dummy_weights: bool, raw: Raw | None) -> Record:
     """The record of a calibration, whole or stopped after its target had started."""
     facts = measured.facts
     if facts is None:
@@ -44,17 +52,13 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         complete=measured.complete,
         source=source_facts(),
-        protocol=PROTOCOL,
-        tier="quick",
+        protocol=f"{ask.tier}/{PROTOCOL_VERSION}",
+        tier=ask.tier,
         seed=ask.seed,
         wall_s=measured.wall_s,
-        hardware=Hardware(
-            device="cuda" if facts.device == "cuda" else "cpu",
-            cpu=measured.cpu or cpu_facts(),
-            gpus=measured.gpus,
-        ),
-        software=software_facts(facts.device, facts.operations),
-        model=model_facts(model, ask.shape, facts.dtype, facts.kv_dtype, facts.quantization, dummy=dummy_weights),
+        hardware=_hardware(measured, facts),
+        software=UNKNOWN_SOFTWARE if facts.scheduler is None else software_facts(facts.device, facts.operations),
+        model=_model(ask, facts, model, dummy_weights=dummy_weights),
         engine=_engine(facts),
         workload=_asked(ask.workload),
         achieved=_achieved(measured),
@@ -66,46 +70,83 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         derived=derived,
         flags=flags_of(ask, measured, derived),
         raw=raw,
+        resumed=measured.resumed or None,
     )
+
+
+def _hardware(measured: Measured, facts: TargetFacts) -> Hardware:
+    """Of what was measured. A black box runs on something else than this machine, which only sends the load."""
+    if facts.scheduler is None:
+        return Hardware(device="unknown", cpu=None, gpus=())
+    return Hardware(
+        device="cuda" if facts.device == "cuda" else "cpu", cpu=measured.cpu or cpu_facts(), gpus=measured.gpus
+    )
+
+
+def _model(ask: Ask, facts: TargetFacts, folder: Path | None, *, dummy_weights: bool) -> Model:
+    if folder is not None and ask.shape is not None and facts.scheduler is not None:
+        return model_facts(folder, ask.shape, facts.dtype, facts.kv_dtype, facts.quantization, dummy=dummy_weights)
+    unknown = dict.fromkeys(set(Model.model_fields) - {"name"})
+    return Model(name=facts.model or "unknown", **unknown)
 
 
 def _engine(facts: TargetFacts) -> EngineSettings:
     limits = facts.scheduler
     return EngineSettings(
-        block_size=limits.block_size,
-        num_blocks=limits.num_blocks,
-        max_batch=limits.max_batch,
-        token_budget=limits.token_budget,
-        max_model_len=limits.max_model_len,
-        prefix_cache=limits.prefix_cache,
-        tensor_parallel=1,
+        block_size=limits.block_size if limits else None,
+        num_blocks=limits.num_blocks if limits else None,
+        max_batch=limits.max_batch if limits else None,
+        token_budget=limits.token_budget if limits else None,
+        max_model_len=limits.max_model_len if limits else None,
+        prefix_cache=limits.prefix_cache if limits else None,
+        tensor_parallel=1 if limits else None,
         threads=facts.threads,
     )
 
 
 def _asked(workload: Workload) -> WorkloadAsked:
     mean_input, mean_output = workload.mean
-    pairs = zip(workload.lengths, workload.weights, strict=True)
-    mix = tuple(LengthPair(input=pair.input, output=pair.output, weight=weight) for pair, weight in pairs)
+    inputs, outputs = map(_distribution, workload.distributions or (None, None))
+    corpus = workload.content.corpus
     return WorkloadAsked(
         kind=workload.kind,
         mean_input_tokens=mean_input,
         mean_output_tokens=mean_output,
-        mix=None if workload.kind == "trace" else mix,
+        mix=_mix(workload) if workload.kind in ("fixed", "mix") else None,
         trace=workload.trace,
         trace_sha256=workload.trace_sha256,
         burstiness=workload.burstiness,
-        prefix_hit_share=0.0,
+        prefix_hit_share=workload.prefix_hit_share,
+        preset=workload.preset,
+        input_tokens=inputs,
+        output_tokens=outputs,
+        arrivals="trace" if workload.gaps is not None else None,
+        shared_by="hash_ids" if workload.by_hash_ids else None,
+        text=corpus.name if corpus else None,
+        text_sha256=corpus.sha256 if corpus else None,
     )
 
 
+def _mix(workload: Workload) -> tuple[LengthPair, ...]:
+    pairs = zip(workload.lengths, workload.weights, strict=True)
+    return tuple(LengthPair(input=pair.input, output=pair.output, weight=weight) for pair, weight in pairs)
+
+
+def _distribution(asked: Distribution | None) -> TokenDistribution | None:
+    if asked is None:
+        return None
+    bins = zip(asked.tokens, asked.shares, strict=True)
+    histogram = None if asked.constant or asked.p95 else tuple(TokenShare(tokens=n, share=share) for n, share in bins)
+    return TokenDistribution(mean=asked.mean, p95=asked.p95, histogram=histogram)
+
+
 def _achieved(measured: Measured) -> WorkloadAchieved:
-    rows = [row for level in measured.levels for row in level.log.requests if row.finished and not row.starter]
+    rows = [row for level in measured.alike for row in level.log.requests if row.finished and not row.starter]
     return WorkloadAchieved(
         requests=len(rows),
         mean_input_tokens=sum(row.input for row in rows) / len(rows) if rows else None,
         mean_output_tokens=sum(row.output for row in rows) / len(rows) if rows else None,
-        prefix_hit_share=prefix_hit_share(measured.levels),
+        prefix_hit_share=prefix_hit_share(measured.alike),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from engine.calibrate.metrics import Histogram
-from engine.calibrate.workload import Lengths
+from engine.calibrate.workload.lengths import RANDOM, Content, Lengths
 from engine.stats import StepRecord
 
 
@@ -12,9 +12,10 @@ from engine.stats import StepRecord
 class LevelSpec:
     """One level to run. `arrivals` (seconds from its start, ascending) makes it open loop, else `concurrency` holds.
 
-    `lengths` are used in order, from the first again when they run out. Latencies and throughput count inside a window
-    of `window_s`: in open loop it opens after `warm_in_s`, in closed loop when all of the first N have their first
-    token. `limit_s` bounds what comes beside the window: the opening of a closed loop, the drain of an open one.
+    `lengths` are used in order, from the first again when they run out; `content` is what prompts are made of.
+    Latencies and throughput count inside a window of `window_s`: in open loop it opens after `warm_in_s`, in closed
+    loop when all of the first N have their first token. `limit_s` bounds what comes beside the window: the opening of a
+    closed loop, the drain of an open one.
     """
 
     id: str
@@ -26,19 +27,25 @@ class LevelSpec:
     concurrency: int | None = None
     arrivals: tuple[float, ...] | None = None
     warm_in_s: float = 0.0
+    content: Content = RANDOM
 
     @property
     def open_loop(self) -> bool:
         return self.arrivals is not None
+
+    @property
+    def shares_prefixes(self) -> bool:
+        return self.content.prefix_share > 0 or any(pair.spans for pair in self.lengths)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "LevelSpec":
-        lengths = tuple(Lengths(*pair) for pair in raw.pop("lengths"))
+        lengths = tuple(map(Lengths.from_json, raw.pop("lengths")))
+        content = Content.from_json(raw.pop("content"))
         arrivals = raw.pop("arrivals")
-        return cls(lengths=lengths, arrivals=None if arrivals is None else tuple(arrivals), **raw)
+        return cls(lengths=lengths, content=content, arrivals=None if arrivals is None else tuple(arrivals), **raw)
 
 
 @dataclass(slots=True)
@@ -116,6 +123,21 @@ class StepRow(NamedTuple):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ClientLog:
+    """What the sender of a black box's load knows of it, where there is no step log.
+
+    Tokens count by timestamp inside the window, those of a prompt (as far as it was not cached) with its first token.
+    `cpu_share` is of one core; `errors` are requests by what became of them.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cpu_share: float
+    send_lag_p99_ms: float
+    errors: dict[str, int]
+
+
 @dataclass(slots=True)
 class LevelLog:
     """What a level brought. `window` is None when it never opened; `complete` is False when it was stopped early."""
@@ -126,6 +148,7 @@ class LevelLog:
     requests: list[RequestRow] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     itl_gaps_ms: Histogram = field(default_factory=Histogram)
+    client: ClientLog | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,6 +158,7 @@ class LevelLog:
             "requests": [row.values() for row in self.requests],
             "steps": self.steps,
             "itl_gaps_ms": self.itl_gaps_ms.pairs(),
+            "client": None if self.client is None else asdict(self.client),
         }
 
     @classmethod
@@ -146,4 +170,5 @@ class LevelLog:
             requests=[RequestRow(**dict(zip(REQUEST_COLUMNS, values, strict=True))) for values in raw["requests"]],
             steps=[StepRow(*values) for values in raw["steps"]],
             itl_gaps_ms=Histogram.from_pairs(raw["itl_gaps_ms"]),
+            client=None if raw["client"] is None else ClientLog(**raw["client"]),
         )

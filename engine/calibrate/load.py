@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from engine.calibrate.level import LevelLog, LevelSpec, RequestRow, StepRow
-from engine.calibrate.workload import Lengths
+from engine.calibrate.workload.lengths import Lengths, Span
+from engine.calibrate.workload.prompts import COMMON, common_beginning, requests
 from engine.request import Request, State
 from engine.stats import StepRecord
 
@@ -38,8 +39,12 @@ class Backend(Protocol):
 
     def wait_until(self, when: float) -> None: ...
 
-    def reset(self, seed: int) -> None:
-        """Forget cached prefixes, and draw the following prompts from this seed."""
+    @property
+    def block_size(self) -> int:
+        """Tokens of a block of KV memory; of prompts alike in their beginnings, whole blocks are computed once."""
+
+    def reset(self, spec: LevelSpec) -> None:
+        """Forget cached prefixes, and make the following prompts as this level's are, from its seed."""
 
     def submit(self, lengths: Lengths) -> Request: ...
 
@@ -61,7 +66,8 @@ def run_level(
 
     Without `keep_steps` the log has the requests only.
     """
-    backend.reset(spec.seed)
+    backend.reset(spec)
+    _warm(backend, spec)
     loop = _OpenLoop(backend, spec) if spec.open_loop else _ClosedLoop(backend, spec)
     loop.keep_steps = keep_steps
     reported = 0.0
@@ -72,6 +78,15 @@ def run_level(
             reported = loop.time
             report(reported, loop.tokens)
     return loop.close(complete=loop.over())
+
+
+def _warm(backend: Backend, spec: LevelSpec) -> None:
+    """Have what all prompts begin with in the prefix cache before the first comes, as it is on a server in use."""
+    common = common_beginning(spec.lengths, spec.content.prefix_share, backend.block_size)
+    if common:
+        request = backend.submit(Lengths(common + 1, 1, (Span(COMMON, common),)))
+        while request.state is not State.FINISHED:
+            backend.step(-math.inf)
 
 
 class _Loop(ABC):
@@ -86,14 +101,12 @@ class _Loop(ABC):
         self.keep_steps = True
         self.log = LevelLog()
         self.live: dict[Request, RequestRow] = {}
+        self.requests = requests(spec.lengths, spec.content, backend.block_size)
 
     def send(self, lengths: Lengths, *, sched: float, starter: bool = False) -> None:
         row = RequestRow(sched, self.time, lengths.input, lengths.output, starter)
         self.live[self.backend.submit(lengths)] = row
         self.log.requests.append(row)
-
-    def next_lengths(self) -> Lengths:
-        return self.spec.lengths[len(self.log.requests) % len(self.spec.lengths)]
 
     @abstractmethod
     def over(self) -> bool: ...
@@ -161,11 +174,11 @@ class _ClosedLoop(_Loop):
         if not self.log.requests:
             for place in range(1, concurrency + 1):
                 # The first N get outputs of 1/N, 2/N, … N/N of their length, so that they do not march in step.
-                full = self.next_lengths()
+                full = next(self.requests)
                 share = max(1, full.output * place // concurrency)
-                self.send(Lengths(full.input, share), sched=self.time, starter=True)
+                self.send(full._replace(output=share), sched=self.time, starter=True)
         while len(self.live) < concurrency:
-            self.send(self.next_lengths(), sched=self.time)
+            self.send(next(self.requests), sched=self.time)
         if self.log.window is None and self._opened():
             self.log.window = (self.time, self.time + self.spec.window_s)
 
@@ -191,7 +204,7 @@ class _OpenLoop(_Loop):
     def feed(self) -> None:
         sent = len(self.log.requests)
         while sent < len(self.arrivals) and self.arrivals[sent] <= self.time:
-            self.send(self.next_lengths(), sched=self.arrivals[sent])
+            self.send(next(self.requests), sched=self.arrivals[sent])
             sent += 1
 
     def over(self) -> bool:
@@ -201,4 +214,6 @@ class _OpenLoop(_Loop):
 
     def next_event(self) -> float:
         sent = len(self.log.requests)
-        return self.arrivals[sent] if sent < len(self.arrivals) else self.end
+        if sent < len(self.arrivals):
+            return self.arrivals[sent]
+        return self.end if self.time < self.end else self.end + self.spec.limit_s

@@ -34,7 +34,7 @@ def _cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def software_facts(device: str, operations: str) -> Software:
+def software_facts(device: str, operations: str | None) -> Software:
     return Software(
         platform=platform.platform(),
         python=platform.python_version(),
@@ -74,7 +74,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def model_facts(
-    folder: Path, shape: ModelShape, dtype: str, kv_dtype: str, quantization: str | None, *, dummy: bool
+    folder: Path, shape: ModelShape, dtype: str | None, kv_dtype: str | None, quantization: str | None, *, dummy: bool
 ) -> Model:
     """The model by name, shape and the hash of every weight file. The folder's place is nobody's business."""
     return Model(

@@ -11,7 +11,10 @@ from engine.calibrate.record_parts import Distribution, Level
 from engine.calibrate.slo import Slo
 from engine.config import SchedulerConfig
 
-Purpose = Literal["reference", "step_map", "verification", "reference_again"]
+Purpose = Literal[
+    "reference", "step_map", "bracket", "verification", "replication", "bursty", "prefix_sharing", "reference_again"
+]
+ROUNDING_S = 1e-9  # of a window's end, which the last request may be due at
 
 
 def counted_requests(level: MeasuredLevel) -> list[RequestRow]:
@@ -22,7 +25,8 @@ def counted_requests(level: MeasuredLevel) -> list[RequestRow]:
     """
     rows = level.log.requests
     if level.spec.open_loop:
-        return [row for row in rows if row.t_sched >= level.spec.warm_in_s]
+        opens, closes = level.spec.warm_in_s, level.spec.warm_in_s + level.spec.window_s
+        return [row for row in rows if opens <= row.t_sched <= closes + ROUNDING_S]
     return [row for row in rows if row.finished and not row.starter]
 
 
@@ -43,7 +47,7 @@ def meets(row: RequestRow, slo: Slo, *, open_loop: bool) -> bool:
     return row.finished and ttft is not None and ttft <= slo.ttft_p95_ms and (tpot or 0.0) <= slo.tpot_p95_ms
 
 
-def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig) -> Level:
+def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig | None) -> Level:
     rows = counted_requests(level)
     within = latencies(level)
     steps = level.log.steps
@@ -77,7 +81,7 @@ def level_part(level: MeasuredLevel, slo: Slo, limits: SchedulerConfig) -> Level
         steps=len(steps),
         quiet_steps=len(level.quiet_steps),
         decode_sequences_mean=statistics.fmean(step.decode_sequences for step in steps) if steps else None,
-        kv_use_max=1 - min(step.free_blocks for step in steps) / (limits.num_blocks - 1) if steps else None,
+        kv_use_max=1 - min(step.free_blocks for step in steps) / (limits.num_blocks - 1) if steps and limits else None,
         preemptions=sum(step.preempted for step in steps),
         prefix_hit_share=prefix_hit_share([level]),
         client_cpu_share=level.cpu.driver,

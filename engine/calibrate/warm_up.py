@@ -49,7 +49,8 @@ def probe(bench: Bench) -> Pace:
     """Time a request of the workload's mean prompt, alone: the best of a few, as all else only makes it slower."""
     mean_input, mean_output = bench.workload.mean
     lengths = Lengths(max(1, round(mean_input)), max(2, min(PROBE_TOKENS, round(mean_output))))
-    spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,))
+    content = bench.workload.content
+    spec = LevelSpec("probe", "probe", bench.seed, (lengths,), 0.0, bench.max_s, arrivals=(0.0,), content=content)
     paces = []
     for _ in range(PROBES):
         row = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None).requests[0]
@@ -72,10 +73,9 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
         bench.checkpoint()
         bench.say(f"warming up, {number} of at most {SOAK_SLICES}")
         log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
-        if before is not None and before.steps and log.steps:
-            change = slower(before.steps, log.steps)
-            if abs(change) < SETTLED:
-                break
+        change = _change(before, log)
+        if change is not None and abs(change) < SETTLED:
+            break
         before = log
     minutes = (slice_s or 1.0) / 60
     return Soak(
@@ -83,6 +83,17 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
         slope_percent_per_min=None if change is None else 100 * change / minutes,
         settled=change is not None and abs(change) < SETTLED,
     )
+
+
+def _change(before: LevelLog | None, log: LevelLog) -> float | None:
+    """By which share steps took longer than a slice ago; of a black box, by which its tokens were fewer."""
+    if before is None:
+        return None
+    if before.steps and log.steps:
+        return slower(before.steps, log.steps)
+    if before.client is None or log.client is None or not log.client.output_tokens:
+        return None
+    return before.client.output_tokens / log.client.output_tokens - 1
 
 
 def slower(before: Sequence[StepRow], after: Sequence[StepRow]) -> float:

@@ -18,16 +18,28 @@ class TargetError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """What a started target says of itself."""
+    """What a started target says of itself.
+
+    A black box says nothing: its device is "unknown", all else None, and only `model` is known, by the name it goes by
+    there. `load_s` is None where the target was running before.
+    """
 
     device: str
-    dtype: str
-    kv_dtype: str
+    dtype: str | None
+    kv_dtype: str | None
     quantization: str | None
-    operations: str
+    operations: str | None
     threads: int | None
-    scheduler: SchedulerConfig
-    load_s: float
+    scheduler: SchedulerConfig | None
+    load_s: float | None
+    model: str | None = None
+
+    @property
+    def limits(self) -> SchedulerConfig:
+        """The scheduler's, of a target that can be simulated; ValueError for a black box."""
+        if self.scheduler is None:
+            raise ValueError("a black box has no scheduler that is known")
+        return self.scheduler
 
 
 class Target(Protocol):

@@ -45,7 +45,7 @@ def test_a_level_comes_back_from_the_worker_as_it_was_run() -> None:
         seen: list[tuple[float, int]] = []
         log = target.run(spec, never, lambda *line: seen.append(line))
         truth = StepModel(20.0, 26.0, 4.0, 1.5, 0.12, 0.002, 0.00002)
-        assert log == simulate(facts.scheduler, truth.ms, spec, keep_steps=True)
+        assert log == simulate(facts.limits, truth.ms, spec, keep_steps=True)
         assert len(seen) >= 4
         (pid,) = target.pids()
         assert os.getsid(pid) != os.getsid(0), "the worker is in a session of its own"

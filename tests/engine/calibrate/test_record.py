@@ -158,7 +158,9 @@ def test_no_money_and_no_paths_in_a_record(made: tuple[Record, bytes]) -> None:
     [
         ("engine.calibrate.record", ("torch", "numpy", "transformers", "psutil")),
         ("engine.calibrate.simulator", ("torch", "transformers")),
-        ("engine.calibrate.__main__", ("torch", "transformers", "kernels")),
+        ("engine.calibrate.__main__", ("torch", "transformers", "kernels", "aiohttp")),
+        ("engine.calibrate.client.__main__", ("torch", "transformers", "kernels")),
+        ("engine.calibrate.mock.__main__", ("torch", "transformers", "kernels")),
         ("engine.worker", ("torch", "transformers", "kernels")),
     ],
 )
