@@ -58,7 +58,7 @@ class Runner:
     def of(cls, model: Path, options: EngineOptions) -> Self:
         folder = converted(model)
         config = resolve(ModelShape.from_folder(folder), options)
-        return cls(folder, config, lead(folder, config))
+        return cls(folder, config, lead(folder, config.tensor_parallel, {"config": dataclasses.asdict(config)}))
 
     def close(self) -> None:
         """End the other ranks' processes, if there are any."""

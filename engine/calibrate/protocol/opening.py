@@ -45,7 +45,7 @@ def _start(run: Calibration) -> None:
     if run.facts.device == "cuda":
         run.bench.gpu = gpu = run.watches.enter_context(GpuWatch())
         run.measured.gpus = (gpu.facts(),)
-        run.measured.gpu_strangers = gpu.strangers(run.bench.target.pids())
+        run.measured.gpu_strangers = gpu.strangers()
 
 
 def warm_up(run: Calibration) -> None:
