@@ -12,7 +12,7 @@ from engine.calibrate.record_parts import Distribution, Flag, Level
 
 NO_RATE = {
     "slo_unreachable": "not even a lone request meets the latency target",
-    "no_level_inside": "no level of the file meets the latency target, and none is light enough to say that none could",
+    "no_level_inside": "no measured rate meets the latency target, and none was low enough to say that none could",
     "model_misfit": "the step model did not fit what was measured, so nothing could be predicted from it",
     "too_few_levels": "too few levels were measured",
     "contended": "other processes used the machine while it was measured; measure again when it is idle",

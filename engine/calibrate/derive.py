@@ -79,7 +79,9 @@ def _no_measured_rate(measured: Measured) -> NoRate | None:
     contended = sum(level.cpu.contended for level in runs)
     if contended > CONTENDED_RUNS * len(runs):
         return "contended"
-    return None if _measured_rate(measured) else "slo_unreachable"
+    if _measured_rate(measured):
+        return None
+    return "slo_unreachable" if measured.infeasible else "no_level_inside"
 
 
 def _measured_rate(measured: Measured) -> MaxRate | None:

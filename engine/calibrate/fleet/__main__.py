@@ -135,8 +135,8 @@ def _traffic(
 def _workload(record: Record) -> Workload:
     """The one that was measured."""
     asked = record.workload
-    if asked.mix is None:
-        source = f"the trace {asked.trace}" if asked.kind == "trace" else "distributions"
+    if asked.mix is None or asked.kind == "means" or asked.burstiness is None:
+        source = f"the trace {asked.trace}" if asked.kind == "trace" else f"{asked.kind.removesuffix('s')}s"
         raise InputError(f"the record's lengths came from {source}; give them again with --workload FILE")
     pairs = tuple(Lengths(pair.input, pair.output) for pair in asked.mix)
     return Workload(asked.kind, pairs, tuple(pair.weight for pair in asked.mix), asked.burstiness)

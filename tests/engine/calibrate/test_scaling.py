@@ -238,7 +238,7 @@ def test_a_model_folder_fills_in_what_the_record_lacks(record: Record) -> None:
 
 
 def test_a_trace_is_read_again_and_must_be_the_same(record: Record, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,512,32\n")
+    (tmp_path / "t.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,512,32\n")
     file = tmp_path / "workload.json"
     file.write_text(json.dumps({"trace": "t.csv"}))
     trace = {"kind": "trace", "mix": None, "trace": "t.csv", "trace_sha256": "a" * 64}

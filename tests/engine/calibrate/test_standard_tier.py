@@ -138,9 +138,18 @@ def test_infeasible_limits_are_named_with_what_would_do(
     assert derived.alone_ttft_p95_ms is not None
     assert 0 < derived.alone_ttft_p95_ms < 400
     feasible = run(
-        kind(limits, truth.ms), slo=Slo(1.4 * derived.alone_ttft_p95_ms, 1.6 * (derived.alone_tpot_p95_ms or 0))
+        kind(limits, truth.ms), slo=Slo(1.6 * derived.alone_ttft_p95_ms, 1.8 * (derived.alone_tpot_p95_ms or 0))
     )[1]
     assert feasible.derived.max_rate is not None
+
+
+def test_a_box_with_no_rate_inside_is_not_said_to_be_infeasible(limits: SchedulerConfig, truth: StepModel) -> None:
+    """A lone request is inside both limits, and the lowest rate that there was time for is not."""
+    _, record, _ = run(truths.BlackBox(limits, truth.ms), slo=Slo(70, 35))
+    assert record.derived.alone_ttft_p95_ms is not None
+    assert record.derived.alone_ttft_p95_ms < 60
+    assert (record.derived.max_rate, record.derived.no_rate_because) == (None, "no_level_inside")
+    assert record.grade.letter is None
 
 
 def test_careful_adds_bursty_levels_at_the_rate_to_plan_with(limits: SchedulerConfig, truth: StepModel) -> None:
