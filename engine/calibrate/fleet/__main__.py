@@ -135,6 +135,8 @@ def _traffic(
 def _workload(record: Record) -> Workload:
     """The one that was measured."""
     asked = record.workload
+    if asked.kind == "means" or asked.burstiness is None:
+        raise InputError("the record is an import and only has mean lengths; give them with --workload FILE")
     if asked.mix is None:
         source = f"the trace {asked.trace}" if asked.kind == "trace" else "distributions"
         raise InputError(f"the record's lengths came from {source}; give them again with --workload FILE")
