@@ -60,6 +60,7 @@ test: lint model
 # BENCH_ARGS names more peers, rounds and the file for the result: docs/benchmarks.md
 bench: .venv/dev.done model
 	@$(BIN)/python -m benchmarks.scheduler
+	@$(BIN)/python -m benchmarks.prefix --model $(MODEL)
 	@$(BIN)/python -m benchmarks.cpu --model $(MODEL) --gguf $(GGUF) $(BENCH_ARGS)
 
 clean:

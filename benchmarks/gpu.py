@@ -69,13 +69,24 @@ def measure(args: argparse.Namespace, gpu: Gpu) -> parts.Result:
     return result
 
 
+def _interpreter(text: str) -> Path:
+    """As an absolute path, since children start elsewhere; links stay: a virtual environment's python is one."""
+    path = Path(text).absolute()
+    if not path.is_file() or not os.access(path, os.X_OK):
+        wrong = "is not executable" if path.is_file() else "does not exist"
+        raise argparse.ArgumentTypeError(f"{path} {wrong}: name an interpreter, or a script that starts one")
+    return path
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="the result as JSON, written after each part")
     parser.add_argument("--quick", action="store_true", help="three jobs, fewer checks, 8 minutes at most")
     parser.add_argument("--limit-s", type=float, help="stop beginning parts so that all ends in this time")
     parser.add_argument("--job", action="append", choices=[job.name for job in JOBS], help="only this; may be repeated")
-    parser.add_argument("--vllm-python", type=Path, help="an interpreter, or a script that starts one, that has vLLM")
+    parser.add_argument(
+        "--vllm-python", type=_interpreter, help="an interpreter, or a script that starts one, that has vLLM"
+    )
     parser.add_argument("--dry-run", action="store_true", help="walk through it on a CPU; its numbers mean nothing")
     return parser
 

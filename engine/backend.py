@@ -43,7 +43,7 @@ def open_backend(model: Path, options: EngineOptions) -> Backend:
     if _on_gpu(options.device):
         from engine.cuda.runner import CudaRunner  # imports Triton
 
-        return CudaRunner(model, options)
+        return CudaRunner.of(model, options)
     from engine.runner import Runner
 
     return Runner.of(model, options)

@@ -56,6 +56,40 @@ class TabledDecodes:
         native.decode_attention(queries, cache, self.tables, self.lengths, window, scale, out, cap)
 
 
+class Prompts(Protocol):
+    """The prompt chunks of a step, whose tokens come after the decodes."""
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        """Fill the chunks' rows of `out [T, H, D]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedPrompts:
+    """Chunks with a mask each, by sliding window; None is full attention."""
+
+    by_window: dict[int | None, list[PromptChunk]]
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        reference.prefill_attention(queries, cache, self.by_window[window], scale, out, cap)
+
+
+@dataclass(frozen=True, slots=True)
+class TabledPrompts:
+    """Block tables `[C, W]` int32; first row, first position and tokens `[C, 3]` int64."""
+
+    tables: Tensor
+    chunks: Tensor
+
+    def attend(
+        self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None, out: Tensor
+    ) -> None:
+        native.prefill_attention(queries, cache, self.tables, self.chunks, window, scale, out, cap)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """T tokens in a row, the decodes (longest context first) before the prompt chunks; S of them are sampled."""
@@ -65,7 +99,7 @@ class Batch:
     slots: Tensor  # [T] int64
     fresh: Tensor  # [N] blocks whose first slot is among them
     decodes: Decodes
-    chunks: dict[int | None, list[PromptChunk]]  # by sliding window; None is full attention
+    prompts: Prompts
     sampled: Tensor  # [S] indices into T
     draws: Draws
     scores: list[PromptScores]
@@ -76,7 +110,7 @@ class Batch:
         """As `engine.operations.Inputs` asks for it."""
         out = torch.empty_like(queries)
         self.decodes.attend(queries, cache, window, scale, cap, out)
-        reference.prefill_attention(queries, cache, self.chunks[window], scale, out, cap)
+        self.prompts.attend(queries, cache, window, scale, cap, out)
         return out
 
 
@@ -91,7 +125,7 @@ def build(
 ) -> Batch:
     """Lay a step out, before its tokens are read back; `before` is the launched step whose tokens are not read yet.
 
-    `native` lays the decodes out for `kernels.native`.
+    `native` lays attention out for `kernels.native`.
 
     Changes the step: decodes are reordered (their order carries no meaning), and one that outgrows LongRoPE's
     original length becomes a prompt chunk of the whole sequence.
@@ -128,7 +162,7 @@ def build(
         slots=torch.tensor(slots),
         fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
         decodes=_tabled(decodes) if native else _grouped(decodes, size, windows, dtype),
-        chunks={window: _prompt_chunks(step, size, window, dtype) for window in windows},
+        prompts=_tabled_prompts(step) if native else _masked_prompts(step, size, windows, dtype),
         sampled=torch.tensor(last, dtype=torch.int64),
         draws=Draws.of([chunk for chunk in all_chunks if chunk.samples]),
         scores=scores,
@@ -161,12 +195,22 @@ def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
 
 
 def _tabled(decodes: list[Chunk]) -> TabledDecodes:
-    width = max((len(chunk.request.blocks) for chunk in decodes), default=0)
-    tables = [_padded(chunk.request.blocks, width) for chunk in decodes]
-    lengths = [chunk.start + 1 for chunk in decodes]
-    return TabledDecodes(
-        torch.tensor(tables, dtype=torch.int32).view(len(decodes), width), torch.tensor(lengths, dtype=torch.int64)
-    )
+    return TabledDecodes(_tables(decodes), torch.tensor([chunk.start + 1 for chunk in decodes], dtype=torch.int64))
+
+
+def _tabled_prompts(step: Step) -> TabledPrompts:
+    chunks = []
+    first = len(step.decodes)
+    for chunk in step.prefills:
+        chunks.append((first, chunk.start, chunk.count))
+        first += chunk.count
+    return TabledPrompts(_tables(step.prefills), torch.tensor(chunks, dtype=torch.int64))
+
+
+def _tables(chunks: list[Chunk]) -> Tensor:
+    width = max((len(chunk.request.blocks) for chunk in chunks), default=0)
+    tables = [_padded(chunk.request.blocks, width) for chunk in chunks]
+    return torch.tensor(tables, dtype=torch.int32).view(len(chunks), width)
 
 
 def _grouped(decodes: list[Chunk], size: int, windows: set[int | None], dtype: torch.dtype) -> GroupedDecodes:
@@ -212,6 +256,10 @@ def _group_bounds(lengths: list[int]) -> list[int]:
 
 def _padded(blocks: list[int], width: int) -> list[int]:
     return blocks[:width] + [PADDING_BLOCK] * (width - len(blocks))
+
+
+def _masked_prompts(step: Step, size: int, windows: set[int | None], dtype: torch.dtype) -> MaskedPrompts:
+    return MaskedPrompts({window: _prompt_chunks(step, size, window, dtype) for window in windows})
 
 
 def _prompt_chunks(step: Step, size: int, window: int | None, dtype: torch.dtype) -> list[PromptChunk]:

@@ -111,7 +111,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--quantization",
         choices=QUANTIZATIONS,
         default="none",
-        help="weight matrices in 8 bits, which changes tokens: int8 for CPUs, fp8 for GPUs",
+        help="weight matrices in 8 bits, which changes tokens: int8, or fp8 for GPUs (slow on a CPU)",
     )
     parser.add_argument("--kv-dtype", choices=KV_DTYPES, help="of keys and values; default: as --dtype")
     parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="processes that share each layer")
@@ -213,9 +213,9 @@ def _gpu_monitor(device: str) -> AbstractContextManager["GpuMonitor | None"]:
     if device == "cuda" and torch.cuda.is_available():
         import pynvml
 
-        from engine.nvml import GpuMonitor
+        from engine.nvml import GpuMonitor, NoGpu
 
-        with contextlib.suppress(pynvml.NVMLError):
+        with contextlib.suppress(pynvml.NVMLError, NoGpu):
             return GpuMonitor()
     return contextlib.nullcontext()
 

@@ -1,14 +1,25 @@
-"""The first GPU as NVML sees it, read and never set: its state once a second, and who else uses it. Torch-free."""
+"""The GPU that CUDA counts first, as NVML sees it, read and never set: its state, and who else uses it. Torch-free."""
 
-import os
+import ctypes
 import threading
 import time
-from collections.abc import Collection
+import uuid
 from typing import Any, NamedTuple, Self
 
 import pynvml
 
 EVERY_S = 1.0
+SLOWED_BY = {
+    "HwSlowdown": pynvml.nvmlClocksEventReasonHwSlowdown,
+    "HwThermalSlowdown": pynvml.nvmlClocksEventReasonHwThermalSlowdown,
+    "HwPowerBrakeSlowdown": pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown,
+    "SwThermalSlowdown": pynvml.nvmlClocksEventReasonSwThermalSlowdown,
+    "SwPowerCap": pynvml.nvmlClocksEventReasonSwPowerCap,
+}
+
+
+class NoGpu(Exception):
+    """CUDA finds no GPU, or none that CUDA_VISIBLE_DEVICES lets it see."""
 
 
 class GpuSample(NamedTuple):
@@ -22,14 +33,43 @@ class GpuSample(NamedTuple):
     throttles: int | None  # NVML's bits of clock event reasons
     energy_mj: float | None  # since the driver was loaded
 
+    @property
+    def slowed_by(self) -> set[str]:
+        """What held the clocks down; an idle GPU is not held down."""
+        return {why for why, bit in SLOWED_BY.items() if (self.throttles or 0) & bit}
+
+
+def first_gpu() -> str:
+    """The UUID of the GPU that CUDA, and so torch, counts first; raises NoGpu.
+
+    NVML counts all GPUs of the machine in an order of its own, and knows nothing of CUDA_VISIBLE_DEVICES. Asking makes
+    no context: this process does not come to use the GPU by it.
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise NoGpu(f"there is no CUDA driver: {error}") from None
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(16)
+    for ask, arguments in (
+        (cuda.cuInit, (0,)),
+        (cuda.cuDeviceGet, (ctypes.byref(device), 0)),
+        (cuda.cuDeviceGetUuid, (name, device)),
+    ):
+        code = ask(*arguments)
+        if code:
+            raise NoGpu(f"CUDA shows no GPU (error {code})")
+    return f"GPU-{uuid.UUID(bytes=name.raw)}"
+
 
 class GpuMonitor:
-    """A context manager; inside it, samples are taken on a thread of its own."""
+    """A context manager; inside it, samples are taken on a thread of its own. Raises NoGpu, or pynvml.NVMLError."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float | None = None) -> None:
+        gpu = first_gpu()
         pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(gpu)
         self.samples: list[GpuSample] = []
+        self._every_s = EVERY_S if every_s is None else every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -42,10 +82,14 @@ class GpuMonitor:
         self._thread.join()
         pynvml.nvmlShutdown()
 
-    def strangers(self, ours: Collection[int] = ()) -> int:
-        """Processes on the GPU that are neither ours nor this one."""
-        processes = self.read("nvmlDeviceGetComputeRunningProcesses") or []
-        return sum(process.pid not in ours and process.pid != os.getpid() for process in processes)
+    def processes(self) -> int:
+        """How many use the GPU, as far as NVML tells."""
+        return len(self.read("nvmlDeviceGetComputeRunningProcesses") or [])
+
+    def strangers(self) -> int:
+        """Processes on the GPU beside the one of ours. They are counted and not named: to a container, NVML tells the
+        host's process ids, which nobody inside it knows its own by, or none at all."""
+        return max(0, self.processes() - 1)
 
     def read(self, function: str, *arguments: Any) -> Any:
         """What an NVML function says of the GPU, or None where it can't."""
@@ -55,7 +99,7 @@ class GpuMonitor:
             return None
 
     def _watch(self) -> None:
-        while not self._ended.wait(EVERY_S):
+        while not self._ended.wait(self._every_s):
             self.samples.append(
                 GpuSample(
                     time.monotonic(),

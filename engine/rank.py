@@ -1,6 +1,7 @@
 """`python -m engine.rank`: another rank of a tensor-parallel engine, which `engine.parallel` starts and speaks to.
 
-    in    {"folder", "config", "rank", "threads", "store"}    first: what to load, and where the ranks meet
+    in    {"folder", "config" or "options", "rank", "ranks", "threads", "store"}
+                                                               first: what to load, and where the ranks meet
           meet                                                 when all have loaded
           {…}                                                  a line for each step (engine.mirror)
     out   {"ready": …} · {"refused": why} · {"failed": why}    at most one of the last two, and nothing after it
@@ -19,10 +20,11 @@ from typing import IO, Any, NoReturn
 
 import torch
 
-from engine.config import EngineConfig, SchedulerConfig
+from engine.backend import Backend, Underway
+from engine.config import EngineConfig, EngineOptions, SchedulerConfig
 from engine.errors import InputError, RankFailed
 from engine.mirror import Mirror
-from engine.parallel import FORSAKEN, Group
+from engine.parallel import CPU, FORSAKEN, Group
 from engine.runner import Runner
 from engine.shard import Shard
 
@@ -36,24 +38,35 @@ class Follower(Group):
         self._lines = lines
         self._outbox = outbox
 
-    def meet(self) -> None:
+    def meet(self, place: torch.device = CPU) -> None:
         say(self._outbox, ready="yes")
         self._lines.get()
-        self.connect(self._store)
+        self.connect(self._store, place)
 
 
 def follow(lines: "queue.SimpleQueue[str]", outbox: IO[str]) -> None:
     """Load a part of the model, then compute along, step by step."""
     start = json.loads(lines.get())
     torch.set_num_threads(start["threads"])
-    config = _config(start["config"])
-    group = Follower(Shard(start["rank"], config.tensor_parallel), Path(start["store"]), lines, outbox)
-    runner = Runner(Path(start["folder"]), config, group)
+    group = Follower(Shard(start["rank"], start["ranks"]), Path(start["store"]), lines, outbox)
+    runner = _runner(start, group)
+    ahead = runner.config.device == "cuda" and runner.config.overlap
     mirror = Mirror()
+    unread: list[Underway] = []
     while True:
-        step = mirror.step(lines.get())
-        drawn = runner.launch(step).read()
-        mirror.accept(step, drawn.tokens.tolist())
+        unread.append(runner.launch(mirror.step(lines.get())))
+        if len(unread) > ahead:
+            launched = unread.pop(0)
+            mirror.accept(launched.step, launched.read().tokens.tolist())
+
+
+def _runner(start: dict[str, Any], group: Group) -> Backend:
+    folder = Path(start["folder"])
+    if "config" in start:
+        return Runner(folder, _config(start["config"]), group)
+    from engine.cuda.runner import CudaRunner  # imports Triton
+
+    return CudaRunner(folder, EngineOptions(**start["options"]), group)
 
 
 def say(outbox: IO[str], **message: str) -> None:

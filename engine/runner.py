@@ -14,6 +14,7 @@ from engine.backend import Underway
 from engine.batch import Batch
 from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig, json_object
 from engine.errors import InputError
+from engine.footprint import copied_bytes, kv_bytes_per_token
 from engine.gguf import converted
 from engine.kv_cache import PADDING_BLOCK
 from engine.model import Decoder
@@ -57,7 +58,7 @@ class Runner:
     def of(cls, model: Path, options: EngineOptions) -> Self:
         folder = converted(model)
         config = resolve(ModelShape.from_folder(folder), options)
-        return cls(folder, config, lead(folder, config))
+        return cls(folder, config, lead(folder, config.tensor_parallel, {"config": dataclasses.asdict(config)}))
 
     def close(self) -> None:
         """End the other ranks' processes, if there are any."""
@@ -122,7 +123,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
     dtype = options.dtype or ("bfloat16" if _cpu_computes_bfloat16() else "float32")
     value_bytes = 2 if dtype == "bfloat16" else 4
     kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
-    kv_bytes = shape.kv_values_per_token * max(1, ranks // shape.kv_heads) * (1 if options.kv_dtype else value_bytes)
+    kv_bytes = kv_bytes_per_token(shape, 1 if options.kv_dtype else value_bytes, ranks)
     limits = SchedulerConfig(
         max_batch=options.max_batch,
         token_budget=CPU_TOKEN_BUDGET if options.token_budget is None else options.token_budget,
@@ -131,8 +132,8 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
     )
     block_bytes = kv_bytes * limits.block_size
-    embeddings = (ranks - 1) * shape.vocab * shape.hidden * value_bytes  # beyond the one that counts as a weight
-    free = _free_beside(weight_bytes(shape, value_bytes, options.quantization) + embeddings)
+    weights = weight_bytes(shape, value_bytes, options.quantization) + copied_bytes(shape, value_bytes, ranks)
+    free = _free_beside(weights)
     blocks = options.num_blocks
     if blocks is None:
         blocks = blocks_that_fit(limits, block_bytes, int(free * KV_SHARE_OF_FREE_MEMORY))

@@ -15,7 +15,8 @@ from engine.config import Experts, ModelShape
 from engine.errors import InputError
 from engine.linear import Linear, linear
 from engine.model import Layer, MixtureOfExperts, Mlp, Weights
-from engine.quantization import QuantizedExperts, make_linear
+from engine.quantization import MakeLinear, QuantizedExperts
+from engine.quantization import make_linear as on_cpu
 from engine.shard import WHOLE, Axis, Shard
 
 STORED_AS = ("F64", "F32", "F16", "BF16")  # others have scales beside them
@@ -37,20 +38,22 @@ def load_weights(
     dummy: bool,
     native: bool = False,
     quantization: str = "none",
+    make_linear: MakeLinear | None = None,
     shard: Shard = WHOLE,
     device: torch.device = CPU,
 ) -> Weights:
     """Read the part of a model folder's safetensors that `shard` holds; with `dummy`, draw random weights instead.
 
-    `native` code may multiply by them. Raises InputError naming a missing or damaged file, a missing tensor, one that
-    holds NaN, or one whose shape contradicts config.json.
+    `make_linear` is what multiplies by them; None is a CPU's, to which `native` code may belong. Raises InputError
+    naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape contradicts config.json.
     """
+    make = make_linear or on_cpu(quantization, native=native)
     if dummy:
         reader = _random_reader(dtype, device)
-        return _Assembly(shape, shard, reader, dtype, native, quantization, device).weights()
+        return _Assembly(shape, shard, reader, dtype, native, quantization, make, device).weights()
     with ExitStack() as stack:
         reader = _file_reader(folder, dtype, stack, device)
-        return _Assembly(shape, shard, reader, dtype, native, quantization, device).weights()
+        return _Assembly(shape, shard, reader, dtype, native, quantization, make, device).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class _Assembly:
     dtype: torch.dtype
     native: bool
     quantization: str
+    make_linear: MakeLinear
     device: torch.device
 
     def weights(self) -> Weights:
@@ -141,7 +145,7 @@ class _Assembly:
         return self._linear(weight, torch.cat(biases) if biases else None)
 
     def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        return make_linear(self.quantization, native=self.native)(weight, bias)
+        return self.make_linear(weight, bias)
 
     def _summed(self, prefix: str, part: str, inputs: Axis, bias: bool) -> Linear:
         """A projection back to the hidden state, which is summed over the ranks: only the first adds the bias."""

@@ -168,6 +168,7 @@ class Worker:
             if command["command"] == "stop":
                 self.interrupted.set()
             else:
+                self.interrupted.clear()  # a stop is for the level that ran when it came
                 self.commands.put(command)
         os._exit(0)  # the parent is gone, or done with us; a step may still be running and nobody waits for it
 

@@ -115,7 +115,9 @@ def _rope_and_write_kv(
     slot = tl.load(slots + token)
     pair = tl.maximum(heads - HEADS, 0)  # keys' heads, then values'
     if kv_scales is not None:
-        result = _fit_float8(result / tl.load(kv_scales + pair, mask=pair < 2 * KV_HEADS, other=1.0)[:, None])
+        result /= tl.load(kv_scales + pair, mask=pair < 2 * KV_HEADS, other=1.0)[:, None]
+    if cache.dtype.element_ty == tl.float8e4nv:
+        result = _fit_float8(result)
     to_head = (pair // KV_HEADS).to(tl.int64) * kind_stride + (pair % KV_HEADS).to(tl.int64) * head_stride
     target = slot // BLOCK_SIZE * block_stride + slot % BLOCK_SIZE * slot_stride + to_head[:, None] + dims[None, :]
     tl.store(cache + target, result.to(cache.dtype.element_ty), mask=real & (is_query == 0))

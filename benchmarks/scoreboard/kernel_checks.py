@@ -69,6 +69,10 @@ def checks(setting: Setting) -> Iterator[Check]:
         yield from _attention_checks(setting, head_dim, group)
     if setting.device == "cpu" or torch.cuda.get_device_capability() >= (8, 9):
         yield Check("decode D128 group 4 float8", 6e-2, partial(_decode, setting, 128, 4, None, FLOAT8))
+        yield Check("prefill D128 group 4 float8", 6e-2, partial(_prefill, setting, 128, 4, None, FLOAT8))
+        yield Check("float8 weights", TOLERANCES[setting.dtype], partial(_eight_bits, setting, FLOAT8))
+    if setting.device == "cuda" and torch.cuda.get_device_capability() >= (8, 9):
+        yield Check("rope float8", 6e-2, partial(_rope, setting, FLOAT8))  # which the interpreter rounds wrongly
     for check in (_norm, _activations, _rope, _draws, _scores, _inputs, _experts, _eight_bits):
         yield Check(check.__name__.strip("_"), TOLERANCES[setting.dtype], partial(check, setting))
 
@@ -97,10 +101,12 @@ def _decode(
     )
 
 
-def _prefill(setting: Setting, head_dim: int, group: int, window: int | None) -> float:
+def _prefill(
+    setting: Setting, head_dim: int, group: int, window: int | None, kv_dtype: torch.dtype | None = None
+) -> float:
     """Whole prompts and the ends of others, in turn."""
     fresh = [min(length, 37) if n % 2 else length for n, length in enumerate(setting.lengths)]
-    case = _case(setting, fresh, head_dim, group, None)
+    case = _case(setting, fresh, head_dim, group, kv_dtype)
     prefill.prefill_attention(case.queries, case.cache, case.batch, case.scale, case.out, window=window)
     first = case.batch.first.tolist()
     return max(
@@ -128,13 +134,13 @@ def _activations(setting: Setting) -> float:
     return max(worst(ours(packed), plain(packed.cpu().float())) for ours, plain in pairs)
 
 
-def _rope(setting: Setting) -> float:
+def _rope(setting: Setting, kv_dtype: torch.dtype | None = None) -> float:
     tokens, heads, kv_heads, dim = 9, 8, 2, 128
     qkv, norms = setting.random(tokens, heads + 2 * kv_heads, dim), (setting.random(dim), setting.random(dim))
     angles = torch.randn(tokens, 1, dim // 2)
     cos, sin = angles.cos().to(setting.dtype), angles.sin().to(setting.dtype)
     slots = torch.randperm(3 * 64)[:tokens] + 64
-    cache = torch.zeros(2, 4, kv_heads, 64, dim, dtype=setting.dtype, device=setting.device)
+    cache = torch.zeros(2, 4, kv_heads, 64, dim, dtype=kv_dtype or setting.dtype, device=setting.device)
     wanted_cache = cache.cpu().float()
     weights = tuple(weight.cpu().float() for weight in norms)
     wanted = reference.rope_and_write_kv(
@@ -208,9 +214,9 @@ def _experts(setting: Setting) -> float:
     return worst(got, reference.experts(x, shares, chosen.cpu(), gate_up, down, reference.silu_mul))
 
 
-def _eight_bits(setting: Setting) -> float:
+def _eight_bits(setting: Setting, kind: torch.dtype = torch.int8) -> float:
     x, scales = setting.random(19, 200), torch.rand(72, device=setting.device) / 100
-    weight = torch.randint(-100, 100, (72, 200), device=setting.device).to(torch.int8)
+    weight = torch.randint(-100, 100, (72, 200), device=setting.device).to(kind)
     got = matmul.quantized_linear(x, weight, scales)
     return worst(got, reference.quantized_linear(x.cpu().float(), weight.cpu(), scales.cpu()))
 

@@ -1,9 +1,11 @@
 """Random sequences in pages, for checking and timing attention; memory that holds no token of any is NaN."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -22,6 +24,12 @@ class Paged:
     queries: Tensor
     out: Tensor
     scale: float
+
+    def last(self, tokens: int) -> Self:
+        """A single sequence of which only the last of its fresh tokens are asked for."""
+        queries = self.queries[-tokens:]
+        first = torch.tensor([0, len(queries)], dtype=torch.int32, device=queries.device)
+        return dataclasses.replace(self, batch=dataclasses.replace(self.batch, first=first), queries=queries)
 
 
 def paged(

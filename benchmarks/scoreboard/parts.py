@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.scoreboard.jobs import Job
 from benchmarks.scoreboard.roofline import Ceilings, floor
-from benchmarks.scoreboard.state import Gpu, Watch
+from benchmarks.scoreboard.state import Gpu
 from engine.config import ModelShape
 
 ROOT = Path(__file__).parents[2]
@@ -71,17 +71,24 @@ def contenders(vllm_python: Path | None) -> list[Contender]:
 
 def about(gpu: Gpu) -> dict[str, Any]:
     """The machine, and the tree that is measured."""
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    commit = _git("rev-parse", "HEAD")
     return {
         "utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": commit.stdout.strip() or None,
-        "dirty": bool(changed.stdout.strip()) if commit.stdout else None,
+        "commit": commit,
+        "dirty": None if commit is None else _git("status", "--porcelain") is not None,
         "gpu": gpu.facts(),
         "cpu_cores": os.cpu_count(),
         "software": {"python": platform.python_version(), **_versions("torch", "triton", "transformers")},
     }
+
+
+def _git(*arguments: str) -> str | None:
+    """What it says of this tree, if anything: it may have come without its history, and the host may have no git."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _versions(*packages: str) -> dict[str, str | None]:
@@ -164,7 +171,11 @@ def run(command: Sequence[str], gpu: Gpu, result: Result, limit_s: float) -> Par
     started = time.monotonic()
     errors: list[str] = []
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as child, Watch(gpu) as watch:
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+    except OSError as error:
+        return Part([], f"can't be started: {error}", 0.0, {})
+    with process as child, gpu.watch() as watch:
         timer = threading.Timer(limit_s, _end, [child])
         reader = threading.Thread(target=errors.extend, args=[child.stderr], daemon=True)
         timer.start()
@@ -182,7 +193,7 @@ def run(command: Sequence[str], gpu: Gpu, result: Result, limit_s: float) -> Par
         failed = f"cut after {limit_s:.0f} s"
     elif code:
         failed = f"exit {code}: " + "".join(errors).strip()[-KEPT_OF_ERRORS:]
-    return Part(lines, failed, took_s, watch.seen)
+    return Part(lines, failed, took_s, gpu.seen(watch))
 
 
 def _object(text: str) -> dict[str, Any] | None:

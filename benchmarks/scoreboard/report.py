@@ -30,7 +30,7 @@ def _head(told: dict[str, Any]) -> str:
     return (
         f"{gpu['name']}, driver {gpu['driver']}, {gpu['memory_free_gib']} of {gpu['memory_gib']} GiB free, "
         f"{gpu['power_limit_w']} W, SM up to {gpu['sm_clock_max_mhz']} MHz{warning}\n{software}, "
-        f"commit {told['commit']}{' with changes' if told['dirty'] else ''}"
+        f"commit {told['commit'] or 'unknown'}{' with changes' if told['dirty'] else ''}"
     )
 
 

@@ -12,6 +12,7 @@ from engine.calibrate.record_parts import Distribution, Flag, Level
 
 NO_RATE = {
     "slo_unreachable": "not even a lone request meets the latency target",
+    "no_level_inside": "no level of the file meets the latency target, and none is light enough to say that none could",
     "model_misfit": "the step model did not fit what was measured, so nothing could be predicted from it",
     "too_few_levels": "too few levels were measured",
     "contended": "other processes used the machine while it was measured; measure again when it is idle",
@@ -25,7 +26,8 @@ BINDING = {
     "saturation": "the throughput itself",
 }
 PURPOSES = {
-    "reference": "Reference", "step_map": "Step map", "verification": "Verification",
+    "reference": "Reference", "step_map": "Step map", "bracket": "Bracket", "verification": "Verification",
+    "replication": "Replication", "bursty": "Bursty", "prefix_sharing": "Shared prefixes",
     "reference_again": "Reference again", "imported": "Imported",
 }  # fmt: skip
 METRICS = {
@@ -86,9 +88,10 @@ def answer_sentence(record: Record) -> str:
         reason = NO_RATE[record.derived.no_rate_because or "unknown"]
         return f"No sustainable rate can be stated for {target}: {reason}."
     bound = f" What binds is {BINDING[record.derived.binding]}." if record.derived.binding else ""
+    interval = "95 % interval " if record.source.file_sha256 is None else ""
     return (
         f"One replica sustains {_three(rate.requests_per_s)} requests per second, with {target}"
-        f" (95 % interval {_three(rate.low)} to {_three(rate.high)}, {rate.method}).{bound}"
+        f" ({interval}{_three(rate.low)} to {_three(rate.high)}, {rate.method}).{bound}"
         f" Plan a replica with {_three(rate.low)}."
     )
 
@@ -127,6 +130,8 @@ def provenance_rows(record: Record) -> Iterator[Fact]:
         yield Fact("Time taken", duration(sum(record.wall_s.values())))
     if source.file_sha256:
         yield Fact("Hash of the imported file", source.file_sha256)
+    if source.scaled_from:
+        yield Fact("Not measured: scaled from the record", source.scaled_from)
     if record.raw is not None:
         yield Fact("Rows per request and iteration", f"{count(record.raw.rows)}, hash {record.raw.sha256}")
 
@@ -150,9 +155,7 @@ def compared_rows(record: Record) -> list[ComparedRow]:
 
 def _level_row(level: Level) -> LevelRow:
     open_loop = level.mode == "open"
-    load = (
-        f"{_three(level.offered_requests_per_s)} requests/s" if open_loop else f"{_known(level.concurrency)} at a time"
-    )
+    load = f"{_three(level.offered_requests_per_s)} requests/s" if open_loop else _at_a_time(level.concurrency)
     notes = [] if level.complete else ["cut short"]
     if level.preemptions:
         notes.append(f"{level.preemptions} preempted")
@@ -172,6 +175,10 @@ def _level_row(level: Level) -> LevelRow:
         kv_use=percent(level.kv_use_max),
         notes=", ".join(notes),
     )
+
+
+def _at_a_time(concurrency: int | None) -> str:
+    return "all at once" if concurrency is None else f"{concurrency} at a time"
 
 
 def _flag_row(flags: Sequence[Flag]) -> FlagRow:
@@ -197,7 +204,7 @@ def _compared_row(compared: Compared) -> ComparedRow:
 
 def _percentile(value: float | None, distribution: Distribution) -> str:
     """Too few requests for a percentile is no secret, and neither is how many there were."""
-    return quantity(value) if value is not None else f"n = {distribution.n}"
+    return quantity(value) if value is not None else f"n = {_known(distribution.n)}"
 
 
 def _hardware(record: Record) -> str:
@@ -248,7 +255,9 @@ def _engine(record: Record) -> str:
 
 def _software(record: Record) -> str:
     software = record.software
-    named = (("Python", software.python), ("torch", software.torch), ("Triton", software.triton))
+    named = [("Python", software.python), ("torch", software.torch), ("Triton", software.triton)]
+    if software.engine:
+        named.insert(0, (software.engine, software.engine_version or "of unknown version"))
     return ", ".join(f"{name} {version}" for name, version in named if version) or UNKNOWN
 
 

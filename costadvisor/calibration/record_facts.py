@@ -14,4 +14,4 @@ def hardware_name(record: Record) -> str:
 
 def tokens_processed(record: Record) -> int:
     """Input and output tokens inside the windows of all levels; what is unknown is left out."""
-    return sum((level.input_tokens or 0) + level.output_tokens for level in record.levels)
+    return sum((level.input_tokens or 0) + (level.output_tokens or 0) for level in record.levels)

@@ -85,7 +85,8 @@ def capacity_measured(record: Record, *, path: str, option: dict[str, Any], dema
     stretch = 1.0 if same_lengths else max(ratios)
     letter = (record.grade.letter or "E") if same_lengths else _grade_at_other_lengths(record, ratios)
     rates, how = _rates(record, path)
-    measured_as_bursty = record.workload.burstiness <= demand.burstiness * SAME_BURSTINESS
+    burstiness = record.workload.burstiness
+    measured_as_bursty = burstiness is not None and burstiness <= demand.burstiness * SAME_BURSTINESS
     capacity: dict[str, Any] = {key: six_digits(rate / stretch) for key, rate in rates.items()}
     capacity |= {"grade": letter, "record": f"{STORED}{record.sha256}" if measured_as_bursty else None}
     scaled = "" if same_lengths else f"; divided by {stretch:.3g} for this workload's lengths"
@@ -93,18 +94,28 @@ def capacity_measured(record: Record, *, path: str, option: dict[str, Any], dema
         capacity,
         {
             "grade": letter,
-            "basis": "measured" if record.source.file_sha256 is None else "imported",
+            "basis": _basis(record),
             "source": f"calibration record {record.sha256[:HASH_SHOWN]}, {_where(record)}: {how}{scaled}",
             "as_of": record.created_at[:10],
         },
     )
 
 
+def _basis(record: Record) -> str:
+    if record.source.scaled_from is not None:
+        return "estimated"
+    return "measured" if record.source.file_sha256 is None else "imported"
+
+
 def _rates(record: Record, path: str) -> tuple[dict[str, float], str]:
     """Requests a second with their interval, and in words how they were found. 0 where no rate meets the objective."""
     found, saturation = record.derived.max_rate, record.derived.saturation
     if found is not None:
-        rates = {"requests_per_s": found.requests_per_s, "low": found.low, "high": found.high}
+        rates = {"requests_per_s": found.requests_per_s}
+        if (
+            record.source.file_sha256 is None
+        ):  # an import's is no interval of ours: its grade says how far off it may be
+            rates |= {"low": found.low, "high": found.high}
         return rates, record.grade.basis
     if record.derived.no_rate_because == "slo_unreachable":
         return {"requests_per_s": 0.0}, record.grade.basis
@@ -164,6 +175,9 @@ def _same_objective(record: Record, demand: Demand, path: str) -> None:
 
 
 def _where(record: Record) -> str:
+    scaled = record.derived.scaled
+    if scaled is not None:
+        return f"{_hardware(record)}, from one of {scaled.from_gpu}"
     tool = "our engine" if record.source.file_sha256 is None else record.source.tool
     return f"{tool} on {_hardware(record)}" + (f", {record.tier} tier" if record.tier else "")
 

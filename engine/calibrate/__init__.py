@@ -6,5 +6,5 @@ workload, slo ─► protocol ─► target (a worker process, or the simulator)
                  capacity ◄── step_model ◄────────────────────────────────── metrics
                     │
                     ▼
-                  record
+                  record ─► scaling (to another GPU), comparison, share, plots
 """

@@ -20,8 +20,10 @@ from engine.calibrate.record_parts import (
     EngineSettings,
     Hardware,
     LengthPair,
+    Model,
     Raw,
     SloLimits,
+    Software,
     TokenDistribution,
     TokenShare,
     WorkloadAchieved,
@@ -32,10 +34,13 @@ from engine.calibrate.targets import TargetFacts
 from engine.calibrate.workload import Workload
 from engine.calibrate.workload.distribution import Distribution
 
-PROTOCOL = "quick/1"
+PROTOCOL_VERSION = 1
+UNKNOWN_SOFTWARE = Software(
+    platform=None, python=None, torch=None, triton=None, attention_backend=None, cuda_graphs=None
+)
 
 
-def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool, raw: Raw | None) -> Record:
+def record_of(ask: Ask, measured: Measured, model: Path | None, *, dummy_weights: bool, raw: Raw | None) -> Record:
     """The record of a calibration, whole or stopped after its target had started."""
     facts = measured.facts
     if facts is None:
@@ -47,17 +52,13 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         complete=measured.complete,
         source=source_facts(),
-        protocol=PROTOCOL,
-        tier="quick",
+        protocol=f"{ask.tier}/{PROTOCOL_VERSION}",
+        tier=ask.tier,
         seed=ask.seed,
         wall_s=measured.wall_s,
-        hardware=Hardware(
-            device="cuda" if facts.device == "cuda" else "cpu",
-            cpu=measured.cpu or cpu_facts(),
-            gpus=measured.gpus,
-        ),
-        software=software_facts(facts.device, facts.operations),
-        model=model_facts(model, ask.shape, facts.dtype, facts.kv_dtype, facts.quantization, dummy=dummy_weights),
+        hardware=_hardware(measured, facts),
+        software=UNKNOWN_SOFTWARE if facts.scheduler is None else software_facts(facts.device, facts.operations),
+        model=_model(ask, facts, model, dummy_weights=dummy_weights),
         engine=_engine(facts),
         workload=_asked(ask.workload),
         achieved=_achieved(measured),
@@ -69,7 +70,24 @@ def record_of(ask: Ask, measured: Measured, model: Path, *, dummy_weights: bool,
         derived=derived,
         flags=flags_of(ask, measured, derived),
         raw=raw,
+        resumed=measured.resumed or None,
     )
+
+
+def _hardware(measured: Measured, facts: TargetFacts) -> Hardware:
+    """Of what was measured. A black box runs on something else than this machine, which only sends the load."""
+    if facts.scheduler is None:
+        return Hardware(device="unknown", cpu=None, gpus=())
+    return Hardware(
+        device="cuda" if facts.device == "cuda" else "cpu", cpu=measured.cpu or cpu_facts(), gpus=measured.gpus
+    )
+
+
+def _model(ask: Ask, facts: TargetFacts, folder: Path | None, *, dummy_weights: bool) -> Model:
+    if folder is not None and ask.shape is not None and facts.scheduler is not None:
+        return model_facts(folder, ask.shape, facts.dtype, facts.kv_dtype, facts.quantization, dummy=dummy_weights)
+    unknown = dict.fromkeys(set(Model.model_fields) - {"name"})
+    return Model(name=facts.model or "unknown", **unknown)
 
 
 def _engine(facts: TargetFacts) -> EngineSettings:
@@ -81,7 +99,7 @@ def _engine(facts: TargetFacts) -> EngineSettings:
         token_budget=limits.token_budget if limits else None,
         max_model_len=limits.max_model_len if limits else None,
         prefix_cache=limits.prefix_cache if limits else None,
-        tensor_parallel=1,
+        tensor_parallel=1 if limits else None,
         threads=facts.threads,
     )
 
@@ -123,12 +141,12 @@ def _distribution(asked: Distribution | None) -> TokenDistribution | None:
 
 
 def _achieved(measured: Measured) -> WorkloadAchieved:
-    rows = [row for level in measured.levels for row in level.log.requests if row.finished and not row.starter]
+    rows = [row for level in measured.alike for row in level.log.requests if row.finished and not row.starter]
     return WorkloadAchieved(
         requests=len(rows),
         mean_input_tokens=sum(row.input for row in rows) / len(rows) if rows else None,
         mean_output_tokens=sum(row.output for row in rows) / len(rows) if rows else None,
-        prefix_hit_share=prefix_hit_share(measured.levels),
+        prefix_hit_share=prefix_hit_share(measured.alike),
     )
 
 

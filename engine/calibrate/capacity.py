@@ -31,6 +31,8 @@ RUNS = 8
 MOST_REQUESTS = 1200  # a run; fewer when outputs are long
 LEAST_REQUESTS = 250
 TOKENS_PER_RUN = 250_000
+LONG_RUN = 6  # times as many requests, where their own luck must not show beside what was measured,
+MOST_LONG_TOKENS = 400_000  # and no more tokens than these, for the time it takes
 WARM_IN_SHARE = 0.1
 # Student's t, 97.5 %, by degrees of freedom; the normal value from 30 on.
 T_975 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09, 30: 1.96}
@@ -71,6 +73,7 @@ class Search:
     workload: Workload
     slo: Slo
     seed: int
+    long: bool = False
     checkpoint: Callable[[], None] = lambda: None  # called before each simulated rate; may raise to end the search
     simulated: int = 0
     wall_s: float = 0.0
@@ -79,6 +82,8 @@ class Search:
 
     def __post_init__(self) -> None:
         requests = min(MOST_REQUESTS, max(LEAST_REQUESTS, round(TOKENS_PER_RUN / self.workload.mean[1])))
+        if self.long:
+            requests = max(requests, min(LONG_RUN * requests, round(MOST_LONG_TOKENS / self.workload.mean[1])))
         self.warm_in = round(WARM_IN_SHARE * requests)
         self.loads = [OpenLoad.draw(self.workload, requests, [self.seed, run]) for run in range(RUNS)]
 
@@ -88,7 +93,7 @@ class Search:
         started = time.perf_counter()
         measured = [self._run(load, step_ms, rate) for load in self.loads[:runs]]
         self.wall_s += time.perf_counter() - started
-        self.simulated += sum(len(load.unit_arrivals) for load in self.loads[:runs])
+        self.simulated += sum(len(load.lengths) for load in self.loads[:runs])
         return CurvePoint(rate, tuple(ttft for ttft, _ in measured), tuple(tpot for _, tpot in measured))
 
     def _run(self, load: OpenLoad, step_ms: StepTime, rate: float) -> tuple[float, float]:
@@ -192,16 +197,16 @@ def _log_root(search: Search, points: Sequence[CurvePoint], runs: Sequence[int])
     return math.log(root or points[0].rate)
 
 
-def monotone(values: Sequence[float]) -> list[float]:
-    """The non-decreasing sequence nearest to `values` in squares (pool adjacent violators)."""
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        total, count = value, 1
-        while blocks and blocks[-1][0] / blocks[-1][1] > total / count:
+def monotone(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
+    """The non-decreasing sequence nearest to `values` in (weighted) squares: pool adjacent violators."""
+    blocks: list[tuple[float, float, int]] = []  # sum, weight, how many values
+    for value, weight in zip(values, weights or [1.0] * len(values), strict=True):
+        total, heavy, count = value * weight, weight, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] > total / heavy:
             before = blocks.pop()
-            total, count = total + before[0], count + before[1]
-        blocks.append((total, count))
-    return [total / count for total, count in blocks for _ in range(count)]
+            total, heavy, count = total + before[0], heavy + before[1], count + before[2]
+        blocks.append((total, heavy, count))
+    return [total / heavy for total, heavy, count in blocks for _ in range(count)]
 
 
 def crossing(rates: Sequence[float], values: Sequence[float], limit: float) -> float | None:

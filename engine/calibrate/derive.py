@@ -1,12 +1,17 @@
-"""What follows from the levels: saturation, λ*, the step model, the verification against its replay."""
+"""What follows from the levels: saturation, λ* predicted and measured, the step model, a level beside its replay."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from engine.calibrate.capacity import METRICS, T_975, Binding
+from engine.calibrate.capacity import CurvePoint as SimulatedPoint
+from engine.calibrate.capacity import Metric as Limited
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import percentile, samples_needed
-from engine.calibrate.protocol import FEWEST_REQUESTS, Ask
+from engine.calibrate.protocol import Ask
+from engine.calibrate.protocol.prediction import FEWEST_REQUESTS
 from engine.calibrate.record_derived import (
     Compared,
     CurvePoint,
@@ -16,33 +21,38 @@ from engine.calibrate.record_derived import (
     NoRate,
     Saturation,
     StepModelFit,
+    Sweep,
+    SweepPoint,
     Verification,
 )
 from engine.calibrate.step_model import TERMS, Fit
-from engine.calibrate.summary import latencies
+from engine.calibrate.summary import counted_requests, latencies
 
 AGREES_WITHIN = 0.10
 VOID_DRIFT = 0.08
+CONTENDED_RUNS = 1 / 3  # of a sweep; with more it says something of the neighbour
 
 
 def derived_part(ask: Ask, measured: Measured) -> Derived:
     found = measured.max_rate
     no_rate = _no_rate(measured)
     fastest = _fastest(measured)
+    alone = _alone(measured)
     return Derived(
         saturation=_saturation(ask, fastest),
-        max_rate=None if no_rate else _max_rate(measured),
+        max_rate=None if no_rate else _measured_rate(measured) or _predicted_rate(measured),
         no_rate_because=no_rate,
-        binding=found.binding if found else None,
-        alone_ttft_p95_ms=statistics.fmean(found.alone.ttft_p95_ms) if found else None,
-        alone_tpot_p95_ms=statistics.fmean(found.alone.tpot_p95_ms) if found else None,
-        curve=_curve(measured),
+        binding=_binding(ask, measured),
+        alone_ttft_p95_ms=alone.get("ttft_p95_ms"),
+        alone_tpot_p95_ms=alone.get("tpot_p95_ms"),
+        curve=curve_points(found.curve) if found else (),
         simulated_requests=found.simulated_requests if found else None,
         simulated_requests_per_wall_s=found.simulated_requests_per_wall_s if found else None,
         step_model=_step_model(measured, measured.fit) if measured.fit else None,
         verification=_verification(measured),
         drift=measured.drift,
         energy_j_per_token=_energy_per_token(fastest),
+        sweep=_sweep(measured),
     )
 
 
@@ -52,19 +62,78 @@ def _no_rate(measured: Measured) -> NoRate | None:
         return "incomplete"
     if measured.drift is not None and abs(measured.drift) > VOID_DRIFT:
         return "void"
+    if measured.sweep is not None:
+        return _no_measured_rate(measured)
+    if measured.max_rate is not None:
+        return "slo_unreachable" if measured.max_rate.requests_per_s is None else None
+    if measured.infeasible:
+        return "slo_unreachable"
     if measured.fit is None or measured.fit.mape is None:
         disturbed = any(level.usable and level.disturbed for level in measured.purpose("step_map"))
         return "contended" if disturbed else "too_few_levels"
-    if not measured.fit.holds:
-        return "model_misfit"
-    return "slo_unreachable" if measured.max_rate is None or measured.max_rate.requests_per_s is None else None
+    return "model_misfit"
 
 
-def _max_rate(measured: Measured) -> MaxRate | None:
+def _no_measured_rate(measured: Measured) -> NoRate | None:
+    runs = [level for level in measured.levels if level.spec.open_loop]
+    contended = sum(level.cpu.contended for level in runs)
+    if contended > CONTENDED_RUNS * len(runs):
+        return "contended"
+    return None if _measured_rate(measured) else "slo_unreachable"
+
+
+def _measured_rate(measured: Measured) -> MaxRate | None:
+    fit = measured.sweep
+    if fit is None or fit.requests_per_s is None or fit.low is None or fit.high is None:
+        return None
+    return MaxRate(requests_per_s=fit.requests_per_s, low=fit.low, high=fit.high, method="measured")
+
+
+def _predicted_rate(measured: Measured) -> MaxRate | None:
     found = measured.max_rate
     if found is None or found.requests_per_s is None or found.low is None or found.high is None:
         return None
     return MaxRate(requests_per_s=found.requests_per_s, low=found.low, high=found.high, method="simulated")
+
+
+def _binding(ask: Ask, measured: Measured) -> Binding | None:
+    if measured.sweep is not None:
+        return "saturation" if measured.sweep.above else measured.sweep.binding
+    if measured.max_rate is not None:
+        return measured.max_rate.binding
+    alone = measured.alone()
+    return next((metric for metric in METRICS if alone and alone[metric] > getattr(ask.slo, metric)), None)
+
+
+def _alone(measured: Measured) -> dict[Limited, float]:
+    """p95s of requests that never meet: simulated, or of the closed loop of one where nothing can be simulated."""
+    if measured.max_rate is None:
+        return measured.alone() if measured.sweep or measured.infeasible else {}
+    return {metric: statistics.fmean(getattr(measured.max_rate.alone, metric)) for metric in METRICS}
+
+
+def _sweep(measured: Measured) -> Sweep | None:
+    fit = measured.sweep
+    if fit is None or measured.sweep_window_s is None:
+        return None
+    return Sweep(
+        method="twins" if all(run.twin for run in fit.runs) else "isotonic",
+        runs=len(fit.runs),
+        runs_near=fit.near,
+        oversaturated_runs=sum(run.oversaturated for run in fit.runs),
+        window_s=measured.sweep_window_s,
+        half_width=None if math.isinf(fit.half_width) else fit.half_width,
+        points=tuple(
+            SweepPoint(
+                requests_per_s=point.rate,
+                runs=point.runs,
+                ttft_p95_ms=point.ttft_p95_ms,
+                tpot_p95_ms=point.tpot_p95_ms,
+            )
+            for point in fit.points
+        ),
+        predicted=_predicted_rate(measured),
+    )
 
 
 def _fastest(measured: Measured) -> MeasuredLevel | None:
@@ -85,17 +154,31 @@ def _saturation(ask: Ask, fastest: MeasuredLevel | None) -> Saturation | None:
     )
 
 
-def _curve(measured: Measured) -> tuple[CurvePoint, ...]:
-    points = measured.max_rate.curve if measured.max_rate else ()
-    return tuple(
-        CurvePoint(
-            requests_per_s=point.rate,
-            runs=len(point.ttft_p95_ms),
-            ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
-            tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
-        )
-        for point in points
+def curve_points(curve: Sequence[SimulatedPoint]) -> tuple[CurvePoint, ...]:
+    return tuple(map(_curve_point, curve))
+
+
+def _curve_point(point: SimulatedPoint) -> CurvePoint:
+    ttft, tpot = _mean_interval(point.ttft_p95_ms), _mean_interval(point.tpot_p95_ms)
+    return CurvePoint(
+        requests_per_s=point.rate,
+        runs=len(point.ttft_p95_ms),
+        ttft_p95_ms=statistics.fmean(point.ttft_p95_ms),
+        ttft_p95_low_ms=ttft and ttft[0],
+        ttft_p95_high_ms=ttft and ttft[1],
+        tpot_p95_ms=statistics.fmean(point.tpot_p95_ms),
+        tpot_p95_low_ms=tpot and tpot[0],
+        tpot_p95_high_ms=tpot and tpot[1],
     )
+
+
+def _mean_interval(runs: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean over runs, by Student's t; None for too few of them."""
+    if len(runs) <= min(T_975):
+        return None
+    t = T_975[max(known for known in T_975 if known < len(runs))]
+    mean, half = statistics.fmean(runs), t * statistics.stdev(runs) / math.sqrt(len(runs))
+    return max(0.0, mean - half), mean + half
 
 
 def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
@@ -124,24 +207,23 @@ def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
 
 def _verification(measured: Measured) -> Verification | None:
     """Means of measured and replayed latencies, and percentiles where there are requests enough to show one."""
-    levels = measured.purpose("verification")
     replayed = measured.predicted
-    level = levels[0] if levels else None
-    if level is None or level.rate is None or replayed is None:
+    if replayed is None or replayed.rate is None:
         return None
+    level = next(level for level in measured.levels if level.spec.id == replayed.spec.id)
     compared = _compared(level, replayed)
     finished = len(latencies(level)["ttft"])
     means = [line for line in compared if line.metric in ("ttft_mean_ms", "tpot_mean_ms")]
     return Verification(
         level=level.spec.id,
-        requests_per_s=level.rate,
+        requests_per_s=replayed.rate,
         requests=finished,
         requests_for_p95=samples_needed(0.95),
         compared=compared,
         limit=AGREES_WITHIN,
         agrees=(
             finished >= FEWEST_REQUESTS
-            and finished == len(level.log.requests)
+            and finished == len(counted_requests(level))
             and bool(means)
             and all(abs(line.deviation) <= AGREES_WITHIN for line in means)
         ),
@@ -177,4 +259,4 @@ def _energy_per_token(fastest: MeasuredLevel | None) -> float | None:
     if fastest is None or fastest.gpu is None or fastest.gpu.energy_j is None:
         return None
     tokens = sum(step.sampled + step.prefill_tokens for step in fastest.log.steps)
-    return fastest.gpu.energy_j / tokens
+    return fastest.gpu.energy_j / tokens if tokens else None

@@ -2,30 +2,40 @@
 
 from collections.abc import Iterator
 
+from engine.calibrate.capacity import METRICS
 from engine.calibrate.contention import CONTENDED
 from engine.calibrate.derive import VOID_DRIFT
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
+from engine.calibrate.plan import SWEEP_WINDOW_S
 from engine.calibrate.protocol import Ask
-from engine.calibrate.record_derived import Derived
+from engine.calibrate.record import RUNS_FOR_A
+from engine.calibrate.record_derived import Derived, Sweep
 from engine.calibrate.record_parts import Flag, FlagCode
+from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import MOST_MDAPE
-from engine.calibrate.summary import prefix_hit_share
+from engine.calibrate.summary import counted_requests, prefix_hit_share
 
 DRIFT = 0.03
 PREFIX_HITS = 0.01  # more or less than asked
 THROTTLED = 0.05
 UNSTEADY = 0.03
 WIDE_INTERVAL = 0.25  # half of it, over the rate
+WIDE_MEASURED = 0.05
+CLIFF = 3.0  # times the limit, so soon after the rate
+CLIFF_WITHIN = 1.1
+CLIENT_BOUND = 0.8  # of the core that sends the load
+SEND_LAG = 0.1  # of the limit on TTFT
+PREDICTED_WITHIN = 0.10  # of the measured rate
 
 
 def flags_of(ask: Ask, measured: Measured, derived: Derived) -> tuple[Flag, ...]:
     """All flags, those of single levels first."""
-    found = [flag for level in measured.levels for flag in _of_level(level)]
+    found = [flag for level in measured.levels for flag in (*_of_level(level), *_of_client(level, ask.slo))]
     found += _of_run(measured)
     found += _of_prefixes(ask, measured)
     found += _of_prediction(measured, derived)
-    found += _of_verification(derived)
+    found += _of_sweep(ask, measured, derived) if derived.sweep else _of_verification(derived)
     return tuple(found)
 
 
@@ -43,8 +53,10 @@ def _of_level(level: MeasuredLevel) -> Iterator[Flag]:
     if wrong:
         message = f"{wrong} requests of {name} came out at another length than asked"
         yield _flag("osl_mismatch", message, wrong, 0, name)
-    unfinished = sum(not row.finished for row in level.log.requests) if level.spec.open_loop else 0
-    if unfinished:
+    rows = counted_requests(level) if level.spec.open_loop and not level.oversaturated else []
+    failed = sum(level.log.client.errors.values()) if level.log.client else 0  # told of by kind
+    unfinished = sum(not row.finished for row in rows) - failed
+    if unfinished > 0:
         message = f"{unfinished} requests of {name} had not finished when the wait for them ended; they count as misses"
         yield _flag("errors", message, unfinished, 0, name)
     if level.gpu and level.gpu.throttled_share is not None and level.gpu.throttled_share > THROTTLED:
@@ -52,6 +64,26 @@ def _of_level(level: MeasuredLevel) -> Iterator[Flag]:
         yield _flag(
             "throttled", f"the GPU held its clocks back in {100 * share:.0f} % of {name}", share, THROTTLED, name
         )
+
+
+def _of_client(level: MeasuredLevel, slo: Slo) -> Iterator[Flag]:
+    """Whether the sender of a black box's load kept up with its schedule."""
+    client, name = level.log.client, level.spec.id
+    if client is None:
+        return
+    if client.cpu_share > CLIENT_BOUND:
+        message = (
+            f"the client that sent {name} used {100 * client.cpu_share:.0f} % of its core, and may be what was measured"
+        )
+        yield _flag("client_bound", message, client.cpu_share, CLIENT_BOUND, name)
+    limit = SEND_LAG * slo.ttft_p95_ms
+    if level.spec.open_loop and client.send_lag_p99_ms > limit:
+        message = f"1 % of the requests of {name} were sent {client.send_lag_p99_ms:.0f} ms late or more"
+        yield _flag("send_lag", message, client.send_lag_p99_ms, limit, name)
+    failed = sum(client.errors.values())
+    if failed:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(client.errors.items()))
+        yield _flag("errors", f"{failed} requests of {name} failed: {kinds}; they count as misses", failed, 0, name)
 
 
 def _of_run(measured: Measured) -> Iterator[Flag]:
@@ -73,7 +105,7 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
 
 
 def _of_prefixes(ask: Ask, measured: Measured) -> Iterator[Flag]:
-    hits, asked = prefix_hit_share(measured.levels), ask.workload.prefix_hit_share
+    hits, asked = prefix_hit_share(measured.alike), ask.workload.prefix_hit_share
     if hits is not None and abs(hits - asked) > PREFIX_HITS:
         meant = f"{100 * asked:.1f} % were meant to" if asked else "none were meant to"
         message = f"{100 * hits:.1f} % of prompt tokens came from the prefix cache, {meant}"
@@ -95,7 +127,7 @@ def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
             "else was seen to use it; the low end of the rate allows for that"
         )
         yield _flag("unsteady", message, fit.unsteadiness, UNSTEADY)
-    if measured.levels and measured.max_rate is None:
+    if measured.levels and measured.max_rate is None and measured.sweep is None:
         yield _flag(
             "closed_loop_only",
             "only closed-loop levels were measured; they overstate what can be sustained",
@@ -103,14 +135,15 @@ def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
             None,
         )
     most = max((level.spec.concurrency or 0 for level in measured.fitted), default=0)
-    if measured.simultaneous is not None and measured.simultaneous > most:
+    if measured.simultaneous is not None and measured.simultaneous > most and derived.sweep is None:
         message = f"at the predicted rate {measured.simultaneous} sequences run at once; levels went up to {most}"
         yield _flag("unresolved", message, measured.simultaneous, most)
     rate = derived.max_rate
     if rate is not None:
         half = (rate.high - rate.low) / 2 / rate.requests_per_s
-        if half > WIDE_INTERVAL:
-            yield _flag("unresolved", f"the rate is known to ±{100 * half:.0f} % only", half, WIDE_INTERVAL)
+        widest = WIDE_INTERVAL if rate.method == "simulated" else WIDE_MEASURED
+        if half > widest:
+            yield _flag("unresolved", f"the rate is known to ±{100 * half:.0f} % only", half, widest)
 
 
 def _of_verification(derived: Derived) -> Iterator[Flag]:
@@ -130,3 +163,38 @@ def _of_verification(derived: Derived) -> Iterator[Flag]:
         worst = max((abs(line.deviation) for line in check.compared), default=None)
         message = f"prediction and {check.level} agree less than the {100 * check.limit:.0f} % asked for"
         yield _flag("not_verified", message, worst, check.limit, check.level)
+
+
+def _of_sweep(ask: Ask, measured: Measured, derived: Derived) -> Iterator[Flag]:
+    sweep, rate = derived.sweep, derived.max_rate
+    if sweep is None:
+        return
+    if sweep.window_s < SWEEP_WINDOW_S:
+        planned = f"{sweep.window_s:.0f} s long instead of {SWEEP_WINDOW_S:.0f}"
+        message = f"open-loop windows were {planned}, as --max-minutes is short"
+        yield _flag("few_samples", message, sweep.window_s, SWEEP_WINDOW_S)
+    if rate is None:
+        return
+    if sweep.runs_near < RUNS_FOR_A:
+        message = f"{sweep.runs_near} open-loop runs were within 10 % of the rate; {RUNS_FOR_A} are wanted"
+        yield _flag("not_verified", message, sweep.runs_near, RUNS_FOR_A)
+    if measured.sweep is not None and measured.sweep.above:
+        yield _flag("unresolved", "no rate that was measured is over a limit; more may be possible", None, None)
+    predicted = sweep.predicted
+    off = predicted.requests_per_s / rate.requests_per_s - 1 if predicted else 0.0
+    if abs(off) > PREDICTED_WITHIN:
+        message = f"the step model had predicted a rate {100 * off:+.0f} % off the measured one, which counts"
+        yield _flag("model_misfit", message, off, PREDICTED_WITHIN)
+    yield from _of_cliff(ask, sweep, rate.requests_per_s)
+
+
+def _of_cliff(ask: Ask, sweep: Sweep, rate: float) -> Iterator[Flag]:
+    """Whether a little more than the rate is not a little slower but collapses."""
+    for metric in METRICS:
+        limit = getattr(ask.slo, metric)
+        beyond = [p for p in sweep.points if rate <= p.requests_per_s <= CLIFF_WITHIN * rate]
+        steepest = max((getattr(point, metric) / limit for point in beyond), default=0.0)
+        if steepest > CLIFF:
+            above = f"within {100 * (CLIFF_WITHIN - 1):.0f} % above the rate"
+            message = f"{above} {metric} reaches {steepest:.1f} times its limit"
+            yield _flag("cliff", message, steepest, CLIFF)

@@ -8,14 +8,6 @@ import pynvml
 from engine.calibrate.record_parts import Gpu, GpuSamples
 from engine.nvml import GpuMonitor, GpuSample
 
-THROTTLES = (
-    pynvml.nvmlClocksEventReasonHwSlowdown
-    | pynvml.nvmlClocksEventReasonHwThermalSlowdown
-    | pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown
-    | pynvml.nvmlClocksEventReasonSwThermalSlowdown
-    | pynvml.nvmlClocksEventReasonSwPowerCap
-)
-
 
 class GpuWatch(GpuMonitor):
     """The first GPU over the levels of a calibration."""
@@ -43,7 +35,7 @@ class GpuWatch(GpuMonitor):
         taken = self.samples[mark:]
         clocks = [s.sm_clock_mhz for s in taken if s.sm_clock_mhz is not None]
         powers = [s.power_mw for s in taken if s.power_mw is not None]
-        throttles = [bool(s.throttles & THROTTLES) for s in taken if s.throttles is not None]
+        throttles = [bool(s.slowed_by) for s in taken if s.throttles is not None]
         return GpuSamples(
             samples=len(taken),
             sm_clock_mhz_mean=statistics.fmean(clocks) if clocks else None,

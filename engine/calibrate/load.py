@@ -214,4 +214,6 @@ class _OpenLoop(_Loop):
 
     def next_event(self) -> float:
         sent = len(self.log.requests)
-        return self.arrivals[sent] if sent < len(self.arrivals) else self.end
+        if sent < len(self.arrivals):
+            return self.arrivals[sent]
+        return self.end if self.time < self.end else self.end + self.spec.limit_s

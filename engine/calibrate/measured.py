@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from engine.calibrate.capacity import MaxRate
+from engine.calibrate.capacity import MaxRate, Metric
 from engine.calibrate.contention import CpuUse
 from engine.calibrate.level import LevelLog, LevelSpec, StepRow
+from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
 from engine.calibrate.step_model import Fit
+from engine.calibrate.sweep_fit import SweepFit
 from engine.calibrate.targets import TargetFacts
 
 FEWEST_QUIET_STEPS = 40
@@ -23,6 +25,7 @@ class MeasuredLevel:
     gpu: GpuSamples | None = None
     rate: float | None = None  # requests per second offered in open loop, with this gamma shape of arrivals
     burstiness: float | None = None
+    oversaturated: bool = False  # ended early, because it fell ever further behind
 
     @property
     def quiet_steps(self) -> list[StepRow]:
@@ -85,7 +88,26 @@ class Measured:
     max_rate: MaxRate | None = None
     simultaneous: int | None = None  # sequences at once in 99 % of the simulated steps at λ*
     predicted: MeasuredLevel | None = None  # the verification level's requests, replayed in the simulator
+    sweep: SweepFit | None = None  # what open-loop runs showed
+    sweep_window_s: float | None = None
+    infeasible: bool = False  # even one request at a time is over a limit, by the levels themselves
     drift: float | None = None
+    resumed: int = 0  # how often this calibration was gone on with after it had been killed or stopped
+
+    @property
+    def alike(self) -> list[MeasuredLevel]:
+        """The levels whose traffic is the workload's."""
+        return [level for level in self.levels if level.spec.purpose not in ("bursty", "prefix_sharing")]
 
     def purpose(self, purpose: str) -> list[MeasuredLevel]:
         return [level for level in self.levels if level.spec.purpose == purpose]
+
+    def alone(self) -> dict[Metric, float]:
+        """p95 TTFT and TPOT in milliseconds of the closed loop of one; empty where it was not measured."""
+        levels = [level for level in self.purpose("step_map") if level.spec.concurrency == 1]
+        rows = [row for level in levels for row in level.log.requests if row.t_first is not None]
+        ttft = [ms for row in rows if (ms := row.ttft_ms(open_loop=False)) is not None]
+        tpot = [ms for row in rows if (ms := row.tpot_ms) is not None]
+        if not ttft:
+            return {}
+        return {"ttft_p95_ms": nearest_rank(ttft, 0.95), "tpot_p95_ms": nearest_rank(tpot, 0.95) if tpot else 0.0}

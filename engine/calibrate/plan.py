@@ -24,6 +24,8 @@ VERIFICATION_WINDOWS = 3.0
 SIMULATION_S_PER_OUTPUT_TOKEN = 0.08  # about 10,000 simulated requests
 MOST_SIMULATION_S = 25.0
 REFERENCE_CONCURRENCY = {"cpu": 4, "cuda": 8}
+UNKNOWN_REFERENCE = 8  # of a black box
+UNKNOWN_ROWS = 256
 WANTED_LEVELS = 5
 LEAST_GAIN = 0.03
 MOST_TPOT = 3.0  # times the SLO
@@ -42,7 +44,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Levels of the step map, ascending, and the seconds of each window."""
+    """Levels of the step map, ascending, and the seconds of each window.
+
+    `verification_s` is for everything in open loop: one level in the quick tier, the whole sweep in the others.
+    """
 
     reference: int
     ladder: tuple[int, ...]
@@ -51,6 +56,11 @@ class Plan:
     verification_s: float
     simulation_s: float
     total_s: float
+
+    @property
+    def after_s(self) -> float:
+        """What must be left when the step map ends."""
+        return self.simulation_s + self.verification_s + self.reference_s
 
     def verification_within(self, rate: float, elapsed_s: float, max_s: float) -> float:
         """Seconds for the verification: what the step map left over, and never into the bound of the whole run."""
@@ -65,33 +75,47 @@ class Plan:
 
 
 def plan_levels(
-    pace: Pace, workload: Workload, limits: SchedulerConfig, device: str, elapsed_s: float, max_s: float
+    pace: Pace,
+    workload: Workload,
+    limits: SchedulerConfig | None,
+    device: str,
+    elapsed_s: float,
+    max_s: float,
+    map_share: float = 1.0,
 ) -> Plan:
     """Share what is left of the time among reference, step map, simulation and verification.
 
-    A level fits when its opening burst takes no longer than half its window, and its requests fit into KV memory.
+    A level fits when its opening burst takes no longer than half its window, and its requests fit into KV memory, as
+    far as the limits are known. With a `map_share` below 1 the rest of the time is kept for a sweep.
     """
-    target = TARGET_SHARE * max_s
+    total = TARGET_SHARE * max_s
+    target = total if map_share == 1 else elapsed_s + map_share * max(0.0, total - elapsed_s)
     simulation = min(MOST_SIMULATION_S, SIMULATION_S_PER_OUTPUT_TOKEN * workload.mean[1])
     left = max(0.0, target - elapsed_s - simulation)
-    most = min(limits.rows, max(1, (limits.num_blocks - 1) // limits.blocks_for(round(sum(workload.mean)))))
+    windows = VERIFICATION_WINDOWS if map_share == 1 else 0.0
     ladder: tuple[int, ...] = (1,)
-    for top in _doublings(most):
+    for top in _doublings(_most_at_once(limits, workload)):
         longer = _with_midpoints(top)
-        if top * pace.prefill_s > OPENING_SHARE * _window(left, longer, pace):
+        if top * pace.prefill_s > OPENING_SHARE * _window(left, longer, pace, windows):
             break
         ladder = longer
     most_s = min(MOST_WINDOW_S, MOST_WINDOW_REQUESTS * pace.request_s(workload))
-    window = max(LEAST_WINDOW_S, min(most_s, _window(left, ladder, pace)))
+    window = max(LEAST_WINDOW_S, min(most_s, _window(left, ladder, pace, windows)))
     return Plan(
-        reference=min(REFERENCE_CONCURRENCY[device], ladder[-1]),
+        reference=min(REFERENCE_CONCURRENCY.get(device, UNKNOWN_REFERENCE), ladder[-1]),
         ladder=ladder,
         window_s=window,
         reference_s=REFERENCE_SHARE * window,
-        verification_s=VERIFICATION_WINDOWS * window,
+        verification_s=windows * window if windows else total - target,
         simulation_s=simulation,
-        total_s=max(target, elapsed_s),
+        total_s=max(total, elapsed_s),
     )
+
+
+def _most_at_once(limits: SchedulerConfig | None, workload: Workload) -> int:
+    if limits is None:
+        return UNKNOWN_ROWS
+    return min(limits.rows, max(1, (limits.num_blocks - 1) // limits.blocks_for(round(sum(workload.mean)))))
 
 
 def _doublings(most: int) -> Iterable[int]:
@@ -109,11 +133,11 @@ def _with_midpoints(top: int) -> tuple[int, ...]:
     return tuple(sorted(levels + midpoints[:missing]))
 
 
-def _window(left_s: float, ladder: tuple[int, ...], pace: Pace) -> float:
+def _window(left_s: float, ladder: tuple[int, ...], pace: Pace, verification_windows: float) -> float:
     """Seconds a window can have when all levels of a ladder are run."""
     reference = min(REFERENCE_CONCURRENCY["cuda"], ladder[-1])
     openings = (sum(ladder) + 2 * reference) * pace.prefill_s
-    return (left_s - openings) / (len(ladder) + 2 * REFERENCE_SHARE + VERIFICATION_WINDOWS)
+    return (left_s - openings) / (len(ladder) + 2 * REFERENCE_SHARE + verification_windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +164,38 @@ def worth_running(concurrency: int, seen: Mapping[int, Outcome], slo: Slo) -> bo
 def _overloaded(outcome: Outcome, slo: Slo) -> bool:
     gap = outcome.itl_gap_mean_ms
     return outcome.preemptions > 0 or (gap is not None and gap > MOST_TPOT * slo.tpot_p95_ms)
+
+
+SWEEP_WINDOW_S = 60.0
+LEAST_SWEEP_WINDOW_S = 5.0
+SWEEP_SHARES = (0.8, 0.95, 1.0, 1.05, 1.2)  # of the predicted rate
+SWEEP_RUNS = 2  # of each, with seeds of their own
+SWEEP_RESERVE = 1.2  # times the runs of the sweep are planned for: some are left for replication
+LEAST_WARM_IN_S = 5.0
+MOST_EDGE_SHARE = 0.5  # of a window, for each of warm-in and tail
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """One open-loop run. What is due in the window counts; what comes in the tail keeps the server busy until then."""
+
+    warm_in_s: float
+    window_s: float
+    tail_s: float
+
+    @property
+    def run_s(self) -> float:
+        return self.warm_in_s + self.window_s + self.tail_s
+
+
+def plan_sweep(rate: float, service_s: float, left_s: float, runs: int, fewest_requests: int) -> SweepPlan | None:
+    """Windows of a minute, or as long as the time left allows for so many runs; None when not even the fewest requests
+    would be due in one. `service_s` is how long a request takes at that rate."""
+    warm_in = max(LEAST_WARM_IN_S, 2 * service_s)
+    wanted = max(SWEEP_WINDOW_S, fewest_requests / rate)
+    each = left_s / (SWEEP_RESERVE * runs)
+    window = min(wanted, max(each - warm_in - service_s, each / (1 + 2 * MOST_EDGE_SHARE)))
+    if window < LEAST_SWEEP_WINDOW_S or window * rate < fewest_requests:
+        return None
+    edge = MOST_EDGE_SHARE * window
+    return SweepPlan(min(warm_in, edge), window, min(service_s, edge))

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, ValidationError, model_validator
 
 from engine.calibrate.metrics import DEFINITIONS
-from engine.calibrate.record_derived import Derived
+from engine.calibrate.record_derived import Derived, Scaled
 from engine.calibrate.record_parts import (
     ColdStart,
     Count,
@@ -36,6 +36,8 @@ from engine.calibrate.record_parts import (
 from engine.errors import InputError
 
 SCHEMA = "costadvisor.calibration/1"
+
+RUNS_FOR_A = 6  # of open loop, within 10 % of the rate
 
 Tier = Literal["quick", "standard", "careful"]
 
@@ -74,6 +76,10 @@ class Record(Part):
     derived: Derived
     flags: tuple[Flag, ...]
     raw: Raw | None
+    resumed: Annotated[
+        int | None,
+        Field(ge=1, exclude_if=lambda value: value is None, description="how often it was gone on with after a stop"),
+    ] = None
 
     @model_validator(mode="after")
     def _levels_are_named_once(self) -> Self:
@@ -108,14 +114,38 @@ class Record(Part):
     @property
     def grade(self) -> Grade:
         """Derived, never stored: how far the stated rate can be trusted."""
+        if self.source.file_sha256 is not None:
+            return self._grade_of_import()
+        if self.derived.scaled is not None:
+            return self._grade_scaled(self.derived.scaled)
         if self.derived.max_rate is None:
             return self._grade_without_rate()
         verified = self.derived.verification is not None and self.derived.verification.agrees
-        if self.tier == "quick":
+        if self.tier is not None and self.derived.max_rate.method == "simulated":
             return Grade("B", "predicted, one open-loop level agrees" if verified else "predicted, not verified")
+        sweep = self.derived.sweep
+        if sweep is not None and sweep.runs_near >= RUNS_FOR_A:
+            return Grade("A", f"measured open loop, {sweep.runs_near} runs near the limit")
         if verified:
             return Grade("A", "measured and verified open loop")
         return Grade("B", "measured, not verified open loop")
+
+    def _grade_of_import(self) -> Grade:
+        """What another tool measured: C with a latency tail in open loop, D derated from the throughput it reached."""
+        found, saturation = self.derived.max_rate, self.derived.saturation
+        if found is None and self.derived.no_rate_because == "slo_unreachable":
+            return Grade("C", f"imported from {self.source.tool}: even one request at a time misses the SLO")
+        if found is None:
+            return Grade(None, f"no evidence: {self.derived.no_rate_because}")
+        if found.method == "imported":
+            return Grade("C", f"imported from {self.source.tool}, open loop")
+        most = f"0.75 x {saturation.requests_per_s:.3g} requests/s" if saturation else "0.75 of what was reached"
+        return Grade("D", f"imported from {self.source.tool} without an open-loop tail: at most {most}")
+
+    def _grade_scaled(self, scaled: Scaled) -> Grade:
+        if self.derived.no_rate_because == "unknown":
+            return Grade(None, f"no evidence: the SLO may be out of reach on {scaled.to_gpu}")
+        return Grade("C", f"scaled from {scaled.from_gpu} to {scaled.to_gpu} by their datasheets, not measured")
 
     def _grade_without_rate(self) -> Grade:
         reason = self.derived.no_rate_because

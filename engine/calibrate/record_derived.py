@@ -8,7 +8,8 @@ from engine.calibrate.record_parts import Count, Name, NotNegative, Part, Positi
 
 
 class Saturation(Part):
-    """The fastest closed-loop level. A rate to plan with it is not: arrivals that clump miss the SLO long before."""
+    """The fastest closed-loop level, of an import the fastest of all. A rate to plan with it is not: arrivals that
+    clump miss the SLO long before."""
 
     level: Name
     concurrency: Annotated[int, Field(ge=1)] | None
@@ -17,32 +18,42 @@ class Saturation(Part):
     total_tokens_per_s: Positive | None
 
 
+# Came later, or has gone since: left out where there is none, so that every record keeps its bytes and its hash.
+Sometimes = Annotated[NotNegative | None, Field(exclude_if=lambda value: value is None)]
+
+
 class CurvePoint(Part):
-    """Simulated p95 at one rate, the mean of the runs."""
+    """p95 at one rate, the mean of the runs: simulated, or as another tool measured it; its 95 % interval from their
+    spread, where there were enough."""
 
     requests_per_s: NotNegative
     runs: Annotated[int, Field(ge=1)]
     ttft_p95_ms: NotNegative
+    ttft_p95_low_ms: Sometimes = None
+    ttft_p95_high_ms: Sometimes = None
     tpot_p95_ms: NotNegative
+    tpot_p95_low_ms: Sometimes = None
+    tpot_p95_high_ms: Sometimes = None
 
 
 class MaxRate(Part):
-    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`."""
+    """λ*: the largest open-loop rate inside the SLO, with a 95 % interval. λ_plan is `low`.
+
+    Of an import, `imported` is read off another tool's open-loop levels and lies between the two levels around it;
+    `derated` is 0.75 of the throughput that was reached, lies between 0.68 of it and all of it, and no level known to
+    miss the SLO counts.
+    """
 
     requests_per_s: Positive
     low: Positive
     high: Positive
-    method: Literal["simulated", "measured"]
+    method: Literal["simulated", "measured", "imported", "derated", "scaled"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low <= self.requests_per_s <= self.high:
             raise ValueError("low, requests_per_s and high must ascend")
         return self
-
-
-# Came later, or has gone since: left out where there is none, so that every record keeps its bytes and its hash.
-Sometimes = Annotated[NotNegative | None, Field(exclude_if=lambda value: value is None)]
 
 
 class HeldOutLevel(Part):
@@ -101,11 +112,64 @@ class Verification(Part):
     agrees: bool
 
 
-NoRate = Literal["slo_unreachable", "model_misfit", "too_few_levels", "contended", "incomplete", "void", "unknown"]
+NoRate = Literal[
+    "slo_unreachable", "no_level_inside", "model_misfit", "too_few_levels", "contended", "incomplete", "void",
+    "unknown",
+]  # fmt: skip
+
+
+class SweepPoint(Part):
+    """p95 of the open-loop runs at one rate, the mean of the runs as they were measured."""
+
+    requests_per_s: Positive
+    runs: Annotated[int, Field(ge=1)]
+    ttft_p95_ms: NotNegative
+    tpot_p95_ms: NotNegative
+
+
+class Sweep(Part):
+    """Open-loop runs about λ*. `runs_near` lie within 10 % of it and decide on it; the window of each was `window_s`.
+
+    `method`: "twins", each run beside the same requests in the simulator, or "isotonic", a monotone curve through the
+    runs alone. `predicted` is what the step model had said before.
+    """
+
+    method: Literal["twins", "isotonic"]
+    runs: Annotated[int, Field(ge=1)]
+    runs_near: Count
+    oversaturated_runs: Count
+    window_s: Positive
+    half_width: NotNegative | None
+    points: tuple[SweepPoint, ...]
+    predicted: MaxRate | None
+
+
+class Scaled(Part):
+    """How a rate was carried over to a GPU that nothing was measured on; `source.scaled_from` is the record it is from.
+
+    The ratios are the new GPU's datasheet over the old one's. `step_model`: each term of the step model was divided by
+    the ratio of what bounds it, and open-loop traffic simulated again. `slow_motion`: there was none, and all times
+    were divided by one ratio, the geometric mean. The interval is from everything as slow as the smaller ratio makes it
+    to everything as fast as the larger, each `widened` times further out, and by the interval of the record.
+    """
+
+    method: Literal["step_model", "slow_motion"]
+    from_gpu: Name
+    to_gpu: Name
+    bandwidth_ratio: Positive
+    flops_ratio: Positive
+    widened: Positive
+    weights_ms: NotNegative | None = Field(
+        description="of a step on the old GPU, what reading the weights takes at the datasheet's bandwidth"
+    )
+    kv_tokens: Count | None = Field(description="what the new GPU's memory holds beside the weights")
 
 
 class Derived(Part):
-    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated."""
+    """What follows from the levels. `max_rate` is null, with the reason, when no rate can be stated.
+
+    `alone_…` are p95s of requests that never meet: the smallest limits that this replica can keep at all.
+    """
 
     saturation: Saturation | None
     max_rate: MaxRate | None
@@ -120,6 +184,8 @@ class Derived(Part):
     verification: Verification | None
     drift: float | None
     energy_j_per_token: NotNegative | None
+    sweep: Annotated[Sweep | None, Field(exclude_if=lambda value: value is None)] = None
+    scaled: Annotated[Scaled | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _rate_or_reason(self) -> Self:

@@ -23,13 +23,17 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported."""
+    """What made the record: this engine (then `file_sha256` is null), or the tool whose file was imported.
+
+    `scaled_from` is the hash of the record that this one was carried over from to another GPU.
+    """
 
     tool: Name
     version: Name | None
     commit: str | None = None
     dirty: bool | None = None
     file_sha256: Sha256 | None = None
+    scaled_from: Annotated[Sha256 | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Cpu(Part):
@@ -50,18 +54,27 @@ class Gpu(Part):
 
 
 class Hardware(Part):
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "unknown"]
     cpu: Cpu | None
     gpus: tuple[Gpu, ...]
 
 
+# Came later: left out where it is unknown, so that every earlier record keeps its bytes and its hash.
+NameKnown = Annotated[Name | None, Field(exclude_if=lambda value: value is None)]
+IsKnown = Annotated[bool | None, Field(exclude_if=lambda value: value is None)]
+
+
 class Software(Part):
+    """`engine` and its version where it is not this one."""
+
     platform: str | None
     python: str | None
     torch: str | None
     triton: str | None
     attention_backend: str | None
     cuda_graphs: bool | None
+    engine: NameKnown = None
+    engine_version: NameKnown = None
 
 
 class Model(Part):
@@ -90,7 +103,8 @@ class EngineSettings(Part):
     token_budget: Count | None
     max_model_len: Count | None
     prefix_cache: bool | None
-    tensor_parallel: Count
+    speculative: IsKnown = None
+    tensor_parallel: Count | None
     threads: Count | None
 
 
@@ -115,18 +129,19 @@ class TokenDistribution(Part):
 
 class WorkloadAsked(Part):
     """`mix` lists the pairs of lengths, unless they came from a trace, which is named by its hash, or from two
-    distributions. `arrivals` and `shared_by` say what else was the trace's: when requests come (`burstiness` is what
-    its gaps amount to), and which blocks of prompts are alike (`prefix_hit_share` is what an unlimited cache finds).
+    distributions, or only the means of what was sent are known, as of an import. `arrivals` and `shared_by` say what
+    else was the trace's: when requests come (`burstiness` is what its gaps amount to; null where arrivals did not clump
+    like random ones), and which blocks of prompts are alike (`prefix_hit_share` is what an unlimited cache finds).
     Prompts were cut from `text`, or else random."""
 
-    kind: Literal["fixed", "mix", "distribution", "trace"]
+    kind: Literal["fixed", "mix", "distribution", "trace", "means"]
     mean_input_tokens: Positive
     mean_output_tokens: Positive
     mix: tuple[LengthPair, ...] | None
     trace: str | None
     trace_sha256: Sha256 | None
-    burstiness: Positive
-    prefix_hit_share: Share
+    burstiness: Positive | None
+    prefix_hit_share: Share | None
     preset: Annotated[Name | None, left_out] = None
     input_tokens: Annotated[TokenDistribution | None, left_out] = None
     output_tokens: Annotated[TokenDistribution | None, left_out] = None
@@ -139,7 +154,7 @@ class WorkloadAsked(Part):
 class WorkloadAchieved(Part):
     """Means over the finished requests of all levels at full length."""
 
-    requests: Count
+    requests: Count | None
     mean_input_tokens: Positive | None
     mean_output_tokens: Positive | None
     prefix_hit_share: Share | None
@@ -182,7 +197,7 @@ class Soak(Part):
 class Distribution(Part):
     """`n` values in milliseconds; a percentile is null when n is too small to show one (59 for p95, 299 for p99)."""
 
-    n: Count
+    n: Count | None
     mean: NotNegative | None
     p50: NotNegative | None
     p95: NotNegative | None
@@ -206,24 +221,28 @@ class GpuSamples(Part):
 
 
 class Level(Part):
-    """One level of load. Tokens and rates count inside the window; prompt tokens when they were computed."""
+    """One level of load. Tokens and rates count inside the window; prompt tokens when they were computed. The window of
+    an import is its whole run."""
 
     id: Name
-    purpose: Literal["reference", "step_map", "verification", "reference_again", "imported"]
+    purpose: Literal[
+        "reference", "step_map", "bracket", "verification", "replication", "bursty", "prefix_sharing",
+        "reference_again", "imported",
+    ]  # fmt: skip
     mode: Literal["closed", "open"]
     concurrency: Annotated[int, Field(ge=1)] | None
     offered_requests_per_s: Positive | None
     burstiness: Positive | None
     seed: Count | None
     started_at_s: NotNegative | None
-    duration_s: Positive
-    window_s: NotNegative
+    duration_s: Positive | None
+    window_s: NotNegative | None
     complete: bool
-    attempted: Count
-    finished: Count
+    attempted: Count | None
+    finished: Count | None
     meeting_slo: Count | None
     input_tokens: Count | None
-    output_tokens: Count
+    output_tokens: Count | None
     output_tokens_per_s: NotNegative | None
     total_tokens_per_s: NotNegative | None
     goodput_requests_per_s: NotNegative | None

@@ -11,7 +11,10 @@ from engine.calibrate.record_parts import Distribution, Level
 from engine.calibrate.slo import Slo
 from engine.config import SchedulerConfig
 
-Purpose = Literal["reference", "step_map", "verification", "reference_again"]
+Purpose = Literal[
+    "reference", "step_map", "bracket", "verification", "replication", "bursty", "prefix_sharing", "reference_again"
+]
+ROUNDING_S = 1e-9  # of a window's end, which the last request may be due at
 
 
 def counted_requests(level: MeasuredLevel) -> list[RequestRow]:
@@ -22,7 +25,8 @@ def counted_requests(level: MeasuredLevel) -> list[RequestRow]:
     """
     rows = level.log.requests
     if level.spec.open_loop:
-        return [row for row in rows if row.t_sched >= level.spec.warm_in_s]
+        opens, closes = level.spec.warm_in_s, level.spec.warm_in_s + level.spec.window_s
+        return [row for row in rows if opens <= row.t_sched <= closes + ROUNDING_S]
     return [row for row in rows if row.finished and not row.starter]
 
 

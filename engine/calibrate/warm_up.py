@@ -73,10 +73,9 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
         bench.checkpoint()
         bench.say(f"warming up, {number} of at most {SOAK_SLICES}")
         log = bench.target.run(spec, bench.stopped, lambda seconds, tokens: None)
-        if before is not None and before.steps and log.steps:
-            change = slower(before.steps, log.steps)
-            if abs(change) < SETTLED:
-                break
+        change = _change(before, log)
+        if change is not None and abs(change) < SETTLED:
+            break
         before = log
     minutes = (slice_s or 1.0) / 60
     return Soak(
@@ -84,6 +83,17 @@ def soak(bench: Bench, concurrency: int, slice_s: float, limit_s: float) -> Soak
         slope_percent_per_min=None if change is None else 100 * change / minutes,
         settled=change is not None and abs(change) < SETTLED,
     )
+
+
+def _change(before: LevelLog | None, log: LevelLog) -> float | None:
+    """By which share steps took longer than a slice ago; of a black box, by which its tokens were fewer."""
+    if before is None:
+        return None
+    if before.steps and log.steps:
+        return slower(before.steps, log.steps)
+    if before.client is None or log.client is None or not log.client.output_tokens:
+        return None
+    return before.client.output_tokens / log.client.output_tokens - 1
 
 
 def slower(before: Sequence[StepRow], after: Sequence[StepRow]) -> float:

@@ -22,6 +22,7 @@ class Computed(NamedTuple):
     tokens: Tensor  # [lists] drawn
     last: Tensor  # [lists, N] the hidden states that they were drawn from
     hidden: Tensor | None
+    logits: Tensor | None = None  # [lists, V] on the first of several ranks
 
 
 class Captured(NamedTuple):
@@ -52,7 +53,8 @@ def _decode_sizes(rows: int) -> Iterator[int]:
 class Graphs:
     """Captured once, at start, from large to small in one pool of memory, since they never run at the same time.
 
-    `failure` says why capturing ended early, if it did; what was not captured runs kernel by kernel.
+    Where memory runs out the next smaller one is tried; any other failure would be theirs, too, and ends it. `failure`
+    tells the last of them; what was not captured runs kernel by kernel.
     """
 
     def __init__(
@@ -61,7 +63,10 @@ class Graphs:
         frame: Callable[[Slots], Frame],
         compute: Callable[[Frame], Computed],
         place: torch.device,
+        *,
+        alone: bool = True,
     ) -> None:
+        """Ranks that are not `alone` need the same graphs, so that for them a failed capture is an error."""
         on_gpu = place.type == "cuda"
         self.failure: str | None = None
         self._captured: list[Captured] = []  # small ones first
@@ -70,10 +75,13 @@ class Graphs:
         for slots in sorted(wanted, key=lambda slots: slots.tokens, reverse=True):
             try:
                 self._captured.insert(0, self._capture(frame(slots), compute))
-            except RuntimeError as error:  # out of memory is one, too
+            except RuntimeError as error:
+                if not alone:
+                    raise
                 self.failure = f"{slots.decodes} decodes, {slots.tokens} tokens: {str(error).partition(chr(10))[0]}"
-                log.warning("capturing CUDA graphs ended early (%s); other steps run kernel by kernel", self.failure)
-                break
+                log.warning("a CUDA graph was not captured (%s); such steps run kernel by kernel", self.failure)
+                if not _out_of_memory(error):
+                    break
 
     def __len__(self) -> int:
         return len(self._captured)
@@ -103,3 +111,8 @@ class Graphs:
             return computed
 
         return Captured(frame, replay)
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Also where ending the capture failed for it in turn."""
+    return error is not None and (isinstance(error, torch.OutOfMemoryError) or _out_of_memory(error.__context__))

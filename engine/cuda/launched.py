@@ -14,6 +14,7 @@ from engine.cuda.graphs import Computed
 from engine.cuda.operations import TRITON
 from engine.cuda.rows import on_device
 from engine.model import Decoder
+from engine.parallel import Group
 from engine.sampler import Drawing, Drawn, Draws, PromptScores
 from engine.scheduler import Chunk, Step
 from kernels.inputs import RequestRows
@@ -23,12 +24,15 @@ from kernels.reference import LogitEdits, SamplingRows
 class CudaLaunched:
     """A launched step. Its tokens are copied to pinned memory behind it, so that nobody waits before `read`."""
 
-    def __init__(self, step: Step, drawn: Tensor, counting: Sequence[int], drawing: Drawing | None) -> None:
+    def __init__(
+        self, step: Step, drawn: Tensor, counting: Sequence[int], drawing: Drawing | None, group: Group
+    ) -> None:
         """`drawn` from each of the step's lists, of which some are `counting`: other prompts go on."""
         self.step = step
         self.tokens: Tensor | None = None  # once read
         self._counting = torch.tensor(counting, dtype=torch.int64)
         self._drawing = drawing
+        self._group = group
         self._drawn = drawn.to("cpu", non_blocking=True)
         self._arrived = torch.cuda.Event() if drawn.is_cuda else None
         if self._arrived is not None:
@@ -37,7 +41,7 @@ class CudaLaunched:
     def read(self) -> Drawn:
         """Wait for the step; call it in the order of launches, once each."""
         if self._arrived is not None:
-            self._arrived.synchronize()
+            self._group.wait_for(self._arrived)
         self.tokens = self._drawn[self._counting]
         if self._drawing is None:
             return Drawn(self.tokens)
@@ -78,7 +82,13 @@ def redraw(decoder: Decoder, step: Sequence[Placed], computed: Computed, request
     lists = on_device(torch.tensor([one.list for one in special], dtype=torch.int64), place)
     rows = on_device(torch.tensor([one.row for one in special], dtype=torch.int64), place)
     draws = draws_on_device([one.chunk for one in special], place)
-    drawing = sampler.draw(decoder.logits, computed.last[lists], draws, hidden, scores, TRITON)
+    last = computed.last[lists]
+
+    def head(states: Tensor) -> Tensor:
+        """Other ranks take part in scoring prompts. They don't know of these draws, whose logits were kept for it."""
+        return decoder.logits(states) if states is not last or computed.logits is None else computed.logits[lists]
+
+    drawing = sampler.draw(head, last, draws, hidden, scores, TRITON)
     computed.tokens.index_copy_(0, lists, drawing.tokens)
     requests.last_token.index_copy_(0, rows, drawing.tokens)
     return drawing.leaving()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.request import Request, SamplingParams, State
+from engine.request import Request, SamplingParams
 from engine.scheduler import Chunk
 from kernels.inputs import RequestRows
 
@@ -46,7 +46,7 @@ class DeviceRows:
     def of(self, chunks: Sequence[Chunk]) -> list[int]:
         """The row of each chunk's request, after sending what the device does not know; a request has one chunk."""
         sending = _Sending()
-        rows = [self._row(chunk.request, sending) for chunk in chunks]
+        rows = self._held_or_free(chunks, sending)
         for chunk, row in zip(chunks, rows, strict=True):
             if row.blocks is not chunk.request.blocks:
                 sending.blocks(row, chunk.request.blocks, self._width)
@@ -56,18 +56,19 @@ class DeviceRows:
         sending.send(self.tensors)
         return [row.number for row in rows]
 
-    def _row(self, request: Request, sending: "_Sending") -> _Row:
-        row = self._held.get(request)
-        if row is None:
-            if not self._free:
-                self._recall()
+    def _held_or_free(self, chunks: Sequence[Chunk], sending: "_Sending") -> list[_Row]:
+        new = [chunk.request for chunk in chunks if chunk.request not in self._held]
+        if len(new) > len(self._free):
+            self._recall({chunk.request for chunk in chunks})
+        for request in new:
             row = self._held[request] = _Row(self._free.pop(), computed=-1)
             sending.params.append((row.number, request.params))
-        return row
+        return [self._held[chunk.request] for chunk in chunks]
 
-    def _recall(self) -> None:
-        """Take back the rows of requests that no longer run."""
-        for request in [request for request in self._held if request.state is not State.RUNNING]:
+    def _recall(self, kept: set[Request]) -> None:
+        """Take back all other rows. A request that is left out of a step has had its last token read by its next one,
+        so that nothing is lost but what is sent again."""
+        for request in [request for request in self._held if request not in kept]:
             self._free.append(self._held.pop(request).number)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import torch
@@ -15,80 +15,112 @@ from torch import Tensor
 from engine import sampler
 from engine.backend import Underway
 from engine.batch import restart_outgrown, rotary_rows_of
-from engine.config import EngineConfig, EngineOptions, ModelShape, SchedulerConfig
+from engine.config import EngineConfig, EngineOptions, ModelShape
 from engine.cuda.frame import Frame, Slots, StepMemory, aligned
-from engine.cuda.graphs import PROMPT_CHUNKS, Computed, Graphs, buckets
+from engine.cuda.graphs import Computed, Graphs, buckets
 from engine.cuda.launched import CudaLaunched, draws_on_device, placed, redraw
+from engine.cuda.limits import limits_of, most, most_tokens, refuse_eight_bits, refuse_unsupported, slots_of
+from engine.cuda.linear import make_linear
 from engine.cuda.memory import KV_SHARE_OF_WHAT_IS_LEFT, left_by, room_for
 from engine.cuda.operations import TRITON
 from engine.cuda.rows import DeviceRows
 from engine.errors import InputError
 from engine.gguf import converted
 from engine.model import Decoder
+from engine.parallel import Group, lead
 from engine.request import MOST_LOGPROBS, Request, SamplingParams
 from engine.runner import KV_SHARE_OF_FREE_MEMORY, blocks_that_fit, check_blocks, stop_ids_of
 from engine.scheduler import Chunk, Step
+from engine.shard import Shard, check_divides
 from engine.weights import load_weights
 from kernels import tuning
 from kernels.inputs import finish_step
-
-TOKEN_BUDGET = 8192
-LEAST_CAPABILITY = 80  # compute capability as major * 10 + minor; bfloat16 begins here
 
 
 class CudaRunner:
     """Computes steps with the Triton kernels. Everything chosen stands in `config`.
 
     All steps are queued on one stream: a block or row that changes hands is written after its last reader is done.
+    Of several ranks each has a GPU and queues the same steps; what they tell each other is queued among them.
     """
 
-    def __init__(self, model: Path, options: EngineOptions) -> None:
-        if options.quantization != "none" or options.kv_dtype is not None:
-            raise InputError("quantization and kv_dtype are for the CPU so far; leave them out, or use --device cpu")
-        if options.tensor_parallel != 1:
-            raise InputError("tensor_parallel is for the CPU so far; leave it out, or use --device cpu")
-        self._place = place = _place()
-        self.folder = folder = converted(model)
+    def __init__(self, folder: Path, options: EngineOptions, group: Group) -> None:
+        """The rank of a model that `group` says it is. `CudaRunner.of` makes that of an engine."""
+        self._group = group
+        self._place = place = _place(group.shard)
+        self.folder = folder
         self.shape = shape = ModelShape.from_folder(folder)
         self.stop_ids = stop_ids_of(folder)
-        self._limits = limits = _limits(shape, options)
-        _refuse_unsupported(shape, limits, tuning.device_of(place))
+        self._limits = limits = limits_of(shape, options)
+        device = tuning.device_of(place)
+        refuse_unsupported(shape, limits, device, group.shard)
+        refuse_eight_bits(shape, options, device)
         dtype = options.dtype or ("bfloat16" if place.type == "cuda" else "float32")
+        kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
         self._dtype: torch.dtype = getattr(torch, dtype)
+        self._kv_dtype: torch.dtype = getattr(torch, kv_dtype)
         with self._on_device(), torch.inference_mode():
             with room_for("the weights", "use a smaller model, or free memory on the GPU"):
-                weights = load_weights(folder, shape, self._dtype, dummy=options.dummy_weights, device=place)
-            self._decoder = Decoder(shape, weights, TRITON)
-            self._rows = DeviceRows(limits.rows, aligned(limits.blocks_for(limits.max_model_len)), place)
-            self._memory = StepMemory(*_most(shape, limits), shape.longrope_length is not None, place)
-            self._caches = self._kv_memory(1)
-            blocks = self._blocks(options.num_blocks)
-            self._caches = self._kv_memory(blocks)
-            wanted = list(buckets(limits.rows, limits.token_budget)) if options.graphs else []
-            self._graphs = Graphs(wanted, self._padding, self._compute, place)
+                weights = load_weights(
+                    folder,
+                    shape,
+                    self._dtype,
+                    dummy=options.dummy_weights,
+                    quantization=options.quantization,
+                    make_linear=make_linear(options.quantization),
+                    shard=group.shard,
+                    device=place,
+                )
+            self._decoder = Decoder(shape, weights, TRITON, group)
+            group.meet(place)
+            with group.together():
+                blocks = self._settle(options)
         self.config = EngineConfig(
             scheduler=dataclasses.replace(limits, num_blocks=blocks),
             device="cuda",
             dtype=dtype,
             dummy_weights=options.dummy_weights,
-            kv_bytes_per_token=shape.kv_values_per_token * self._dtype.itemsize,
+            kv_bytes_per_token=self._kv_values * group.shard.ranks * self._kv_dtype.itemsize,
             overlap=options.overlap is not False,
             operations="triton",
-            quantization="none",
-            kv_dtype=dtype,
-            tensor_parallel=1,
+            quantization=options.quantization,
+            kv_dtype=kv_dtype,
+            tensor_parallel=group.shard.ranks,
             graphs=len(self._graphs),
             graphs_failure=self._graphs.failure,
         )
 
+    @classmethod
+    def of(cls, model: Path, options: EngineOptions) -> Self:
+        folder = converted(model)
+        check_divides(ModelShape.from_folder(folder), options.tensor_parallel)
+        _place(Shard(0, options.tensor_parallel))  # refuses what there are too few GPUs for
+        return cls(folder, options, lead(folder, options.tensor_parallel, {"options": dataclasses.asdict(options)}))
+
+    def _settle(self, options: EngineOptions) -> int:
+        """Take the memory that is left, the same on all ranks, and capture steps; returns how many blocks there are."""
+        shape, limits, place = self.shape, self._limits, self._place
+        self._rows = DeviceRows(limits.rows, aligned(limits.blocks_for(limits.max_model_len)), place)
+        self._memory = StepMemory(*most(shape, limits), shape.longrope_length is not None, place)
+        self._logits = self._kept_logits()
+        self._caches = self._kv_memory(1)
+        blocks = self._group.least(self._blocks(options.num_blocks))
+        self._caches = self._kv_memory(blocks)
+        wanted = list(buckets(limits.rows, limits.token_budget)) if options.graphs else []
+        self._graphs = Graphs(wanted, self._padding, self._compute, place, alone=self._group.alone)
+        return blocks
+
     def close(self) -> None:
-        """There is one process only."""
+        """End the other ranks' processes, if there are any."""
+        self._group.close()
 
     def launch(self, step: Step, before: Underway | None = None) -> CudaLaunched:
         """Send a step and queue it, waiting for nothing. What `before` drew is on the device already."""
+        if self.shape.longrope_length is not None:
+            restart_outgrown(step, self.shape.longrope_length)
         with self._on_device(), torch.inference_mode():
             try:
-                return self._launch(step)
+                return self._group.computing(step, self._launch)(step)
             except torch.OutOfMemoryError as error:
                 raise MemoryError(
                     f"the GPU has no memory left for a step of {len(step.decodes) + step.prefill_tokens} tokens: "
@@ -96,29 +128,40 @@ class CudaRunner:
                 ) from None
 
     def _launch(self, step: Step) -> CudaLaunched:
-        original = self.shape.longrope_length
-        if original is not None:
-            restart_outgrown(step, original)
         chunks, decodes = step.chunks, len(step.decodes)
         rows = self._rows.of(chunks)
         scoring = any(chunk.request.params.prompt_logprobs is not None for chunk in step.prefills)
         captured = None if scoring else self._graphs.find(decodes, len(step.prefills), step.prefill_tokens)
-        frame = self._frame(_slots(step)) if captured is None else captured.frame
+        frame = self._frame(slots_of(step)) if captured is None else captured.frame
+        original = self.shape.longrope_length
         rotary_rows = [] if original is None else _rotary_rows(chunks, original)
         self._memory.send(frame.room, decodes, rows, chunks, rotary_rows)
         computed = self._compute(frame) if captured is None else captured.replay()
         places = placed(chunks, rows, frame.room, decodes)
         drawing = redraw(self._decoder, places, computed, self._rows.tensors)
-        return CudaLaunched(step, computed.tokens, [one.list for one in places if one.chunk.samples], drawing)
+        if not self._group.alone:  # the first rank's draws count, once all of them are made
+            self._group.share(computed.tokens)
+            finish_step(frame.requests, frame.rows, frame.first, computed.tokens)
+        sampling = [one.list for one in places if one.chunk.samples]
+        return CudaLaunched(step, computed.tokens, sampling, drawing, self._group)
 
     def _compute(self, frame: Frame) -> Computed:
         """All of a step that can be captured: no shape or address in it depends on what was sent."""
         frame.build()
         hidden = self._decoder(frame, self._caches)
         last = hidden.index_select(0, frame.sampled)
-        tokens = TRITON.sample(self._decoder.logits(last), frame.sampling)
-        finish_step(frame.requests, frame.rows, frame.first, tokens)
-        return Computed(tokens, last, hidden)
+        logits = self._decoder.logits(last)
+        tokens = TRITON.sample(logits, frame.sampling)
+        if self._group.alone:
+            finish_step(frame.requests, frame.rows, frame.first, tokens)
+        kept = None if self._logits is None else self._logits[: len(logits)].copy_(logits)
+        return Computed(tokens, last, hidden, kept)
+
+    def _kept_logits(self) -> Tensor | None:
+        """Room for a step's logits on the first of several ranks, which alone knows what else was asked of draws."""
+        if self._group.alone or self._group.shard.rank:
+            return None
+        return torch.empty(self._memory.lists, self.shape.vocab, dtype=self._dtype, device=self._place)
 
     def _frame(self, room: Slots) -> Frame:
         return Frame(room, self._memory, self._rows.tensors, self._limits.block_size)
@@ -128,12 +171,18 @@ class CudaRunner:
         self._memory.send(room, 0, [], [], [])
         return self._frame(room)
 
+    @property
+    def _kv_values(self) -> int:
+        """Numbers that this rank keeps for one token."""
+        return 2 * self.shape.layers * self._group.shard.kv_heads(self.shape) * self.shape.head_dim
+
     def _kv_memory(self, blocks: int) -> Tensor:
         """KV of all layers, `[layers, 2, blocks, G, block_size, D]`."""
         shape = self.shape
-        sizes = (shape.layers, 2, blocks, shape.kv_heads, self._limits.block_size, shape.head_dim)
+        kv_heads = self._group.shard.kv_heads(shape)
+        sizes = (shape.layers, 2, blocks, kv_heads, self._limits.block_size, shape.head_dim)
         with room_for(f"{blocks} KV blocks", "ask for fewer, or free memory on the GPU"):
-            return torch.zeros(sizes, dtype=self._dtype, device=self._place)  # nothing that others left there
+            return torch.zeros(sizes, dtype=self._kv_dtype, device=self._place)  # nothing that others left there
 
     def _blocks(self, asked: int | None) -> int:
         """As many as fit into what a largest step leaves, or as many as were asked for, if they do."""
@@ -144,7 +193,7 @@ class CudaRunner:
         else:
             left = psutil.virtual_memory().available
             usable = int(left * KV_SHARE_OF_FREE_MEMORY)
-        block_bytes = self.shape.kv_values_per_token * self._limits.block_size * self._dtype.itemsize
+        block_bytes = self._kv_values * self._limits.block_size * self._kv_dtype.itemsize
         if asked is None:
             return blocks_that_fit(self._limits, block_bytes, usable)
         check_blocks(asked, block_bytes, left)
@@ -152,8 +201,9 @@ class CudaRunner:
 
     def _largest_step(self) -> None:
         """As many tokens and rows as a step can have, and each row drawn with all that can be asked for."""
-        rows, budget = self._limits.rows, self._limits.token_budget
-        computed = self._compute(self._padding(Slots(aligned(rows), 1, aligned(rows) + budget)))
+        rows = self._limits.rows
+        decodes = aligned(rows)
+        computed = self._compute(self._padding(Slots(decodes, 1, decodes + most_tokens(self.shape, self._limits))))
         params = SamplingParams(
             temperature=1.0, top_k=9, top_p=0.5, min_p=0.1, repetition_penalty=1.1, logprobs=MOST_LOGPROBS
         )
@@ -164,49 +214,18 @@ class CudaRunner:
         return torch.cuda.device(self._place) if self._place.type == "cuda" else contextlib.nullcontext()
 
 
-def _place() -> torch.device:
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    return torch.device("cpu") if interpreted else torch.device("cuda", torch.cuda.current_device())
-
-
-def _limits(shape: ModelShape, options: EngineOptions) -> SchedulerConfig:
-    """All but the number of blocks, which only the device can tell."""
-    return SchedulerConfig(
-        max_batch=options.max_batch,
-        token_budget=TOKEN_BUDGET if options.token_budget is None else options.token_budget,
-        block_size=options.block_size,
-        max_model_len=shape.max_position,
-        prefix_cache=options.prefix_cache and shape.longrope_length is None,  # its KV depends on what comes after
-    )
-
-
-def _refuse_unsupported(shape: ModelShape, limits: SchedulerConfig, device: tuning.Device) -> None:
-    if device.capability < LEAST_CAPABILITY:
+def _place(shard: Shard) -> torch.device:
+    """The current GPU, or of several ranks one each; raises InputError where there are too few."""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return torch.device("cpu")
+    if shard.ranks == 1:
+        return torch.device("cuda", torch.cuda.current_device())
+    if shard.ranks > torch.cuda.device_count():
         raise InputError(
-            f"the GPU has compute capability {device.capability / 10}; 8.0 or later is needed: use --device cpu"
+            f"tensor_parallel is {shard.ranks}; each of so many processes needs a GPU, and torch finds "
+            f"{torch.cuda.device_count()}"
         )
-    if shape.head_dim < 16 or shape.head_dim & (shape.head_dim - 1):
-        raise InputError(f"head_dim is {shape.head_dim}; on a GPU it must be a power of two: use --device cpu")
-    group = shape.heads // shape.kv_heads
-    tile = max(
-        tuning.decode(device, limits.rows, shape.kv_heads, group, shape.head_dim).tile,
-        *(tuning.prefill(device, tokens, group, shape.head_dim).tile for tokens in (1, limits.token_budget)),
-    )
-    if limits.block_size % tile:
-        raise InputError(f"block_size is {limits.block_size}; on a GPU it must be a multiple of {tile}")
-
-
-def _most(shape: ModelShape, limits: SchedulerConfig) -> tuple[int, int]:
-    """Lists and tokens of the largest step, with room for the padding of buckets and of aligned places. A sequence that
-    outgrows LongRoPE's original length is computed again beside the budget."""
-    lists = 2 * (limits.rows + PROMPT_CHUNKS)
-    return lists, limits.token_budget + lists + limits.rows * (shape.longrope_length or 0)
-
-
-def _slots(step: Step) -> Slots:
-    """Room for exactly this step, with its prompt chunks at an aligned place."""
-    decodes = aligned(len(step.decodes)) if step.prefills else len(step.decodes)
-    return Slots(decodes, len(step.prefills), decodes + step.prefill_tokens)
+    return torch.device("cuda", shard.rank)
 
 
 def _rotary_rows(chunks: Sequence[Chunk], longrope_length: int) -> list[int]:

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "add_rms_norm": ("***fii*", WITH_NORMS),
     "rope_and_write_kv": ("***i****fii*", WITH_NORMS),
     "decode_attention": ("***i*iiiff*", PLAIN),
+    "prefill_attention": ("***i*iiiff*", PLAIN),
     "gated": ("*ii?*", PLAIN),
 }
 # Those that only some CPUs have, by the type of weights, behind a function that says whether this one does.

@@ -100,6 +100,27 @@ def decode_attention(
     call(_start(queries), _paged(cache), _start(tables), width, _start(lengths), *sizes, _start(out))
 
 
+def prefill_attention(
+    queries: Tensor,
+    cache: Tensor,
+    tables: Tensor,
+    chunks: Tensor,
+    window: int | None,
+    scale: float,
+    out: Tensor,
+    cap: float | None = None,
+) -> None:
+    """Causal attention of prompt chunks over prefix and chunk; only slots of positions that a token sees are read.
+
+    `queries` and `out` `[T, H, D]`; `chunks [C, 3]` int64: each one's first row in them, its first position, and its
+    tokens; `tables [C, W]` int32.
+    """
+    count, width = tables.shape
+    call = getattr(library(), f"prefill_attention_{NAMES[queries.dtype]}")
+    sizes = count, queries.shape[1], window or 0, scale, cap or 0.0
+    call(_start(queries), _paged(cache), _start(tables), width, _start(chunks), *sizes, _start(out))
+
+
 def _types(numbers: Tensor, weight: Tensor | None) -> str:
     return f"{NAMES[numbers.dtype]}_{NAMES[numbers.dtype if weight is None else weight.dtype]}"
 

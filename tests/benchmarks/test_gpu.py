@@ -1,18 +1,21 @@
 """`benchmarks/gpu.py` on a CPU: every part runs, its result is written, and what is cut or missing is told."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import pytest
 
 from benchmarks import gpu
 from benchmarks.scoreboard import parts, report
 from benchmarks.scoreboard.jobs import JOBS, QUICK, toy
 from benchmarks.scoreboard.state import Gpu, summary
+from engine.nvml import GpuSample
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +53,8 @@ def environment_with_vllm(folder: Path) -> Path:
 def test_a_dry_run_walks_every_part_and_prints_a_table(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
     python = environment_with_vllm(tmp_path)
-    command = ["benchmarks/gpu.py", "--dry-run", "--job", "nano 0.6B", "--vllm-python", str(python), "--out", str(out)]
+    relative = os.path.relpath(python, ROOT)  # as the guide has it
+    command = ["benchmarks/gpu.py", "--dry-run", "--job", "nano 0.6B", "--vllm-python", relative, "--out", str(out)]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(out.read_text())
@@ -70,8 +74,11 @@ def test_a_dry_run_walks_every_part_and_prints_a_table(tmp_path: Path) -> None:
         assert row["failed"] is None
         assert row["output_tokens"] == job["output_tokens"]
         assert row["roofline_share"] > 0
+    config = job["rows"][0]["notes"]["config"]
+    assert (config["device"], config["operations"]) == ("cuda", "triton"), "the way that is measured on a GPU"
+    assert config["graphs"] > 0
     assert job["rows"][1]["software"]["vllm"] == "0.26.0"
-    assert "15 of 15 right" in done.stdout
+    assert "17 of 17 right" in done.stdout
     for name in ("QK-norm + RoPE", "nano 0.6B: Qwen3-0.6B with dummy weights", "transformers static", "mean nothing"):
         assert name in done.stdout
 
@@ -83,7 +90,36 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--dry-run needs none" in capsys.readouterr().err
 
 
-def result_so_far(tmp_path: Path, seconds: float = 60.0) -> parts.Result:
+def test_an_interpreter_that_cannot_be_started_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").write_text("not a program")
+    for name, words in (("nowhere", "nowhere does not exist"), ("notes", "notes is not executable")):
+        with pytest.raises(SystemExit, match="2"):
+            gpu.main(["--dry-run", "--vllm-python", str(tmp_path / name)])
+        assert words in capsys.readouterr().err
+
+
+def test_a_host_without_git_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    about = parts.about(Gpu())
+    assert (about["commit"], about["dirty"]) == (None, None)
+
+
+def test_a_link_to_an_interpreter_stays_a_link(tmp_path: Path) -> None:
+    """A virtual environment is found by where its python lies, not by what that points to."""
+    (tmp_path / "python").symlink_to(sys.executable)
+    assert gpu._parser().parse_args(["--vllm-python", str(tmp_path / "python")]).vllm_python == tmp_path / "python"
+
+
+def test_a_program_that_cannot_be_started_is_a_part_that_failed(tmp_path: Path) -> None:
+    part = parts.run([str(tmp_path / "gone")], Gpu(), result_so_far(tmp_path), limit_s=60.0)
+    assert part.lines == []
+    assert "can't be started" in (part.failed or "")
+    assert "No such file" in (part.failed or "")
+
+
+def result_so_far(tmp_path: Path, seconds: float = 300.0) -> parts.Result:
     result = parts.Result(tmp_path / "result.json", until=time.monotonic() + seconds)
     checks = {"checks": [], "passed": 0, "wrong": [], "failed": None}
     result.add(**parts.about(Gpu()), dry_run=True, kernel_checks=checks)
@@ -126,8 +162,10 @@ def test_a_contender_that_fails_leaves_its_reason_and_the_others(tmp_path: Path)
 def test_what_a_contender_does_not_do_is_told_and_is_no_failure(tmp_path: Path) -> None:
     result = result_so_far(tmp_path)
     [job] = [job for job in JOBS if job.kv_dtype]
-    parts.scoreboard(result, Gpu(), toy(job, tmp_path), [parts.contenders(None)[-1]], tmp_path, limit_s=60.0)
+    ours, _, static = parts.contenders(None)
+    parts.scoreboard(result, Gpu(), toy(job, tmp_path), [ours, static], tmp_path, limit_s=120.0)
     assert report.failures(result.told) == []
+    assert result.told["scoreboard"][0]["rows"][0]["notes"]["config"]["kv_dtype"] == "float8_e4m3fn"
     assert "transformers keeps KV in the dtype of its weights here" in report.text(result.told)
 
 
@@ -151,16 +189,12 @@ def test_other_processes_and_wrong_kernels_stand_out(tmp_path: Path) -> None:
 
 
 def test_clocks_that_were_held_down_are_named() -> None:
-    def sample(mhz: int | None, throttled: set[str]) -> dict[str, Any]:
-        return {
-            "sm_clock_mhz": mhz,
-            "memory_clock_mhz": None,
-            "power_w": 500.0,
-            "temperature_c": 60 + len(throttled),
-            "throttled": throttled,
-        }
+    capped, idle = pynvml.nvmlClocksEventReasonSwPowerCap, pynvml.nvmlClocksEventReasonGpuIdle
 
-    seen = summary([sample(1980, set()), sample(1500, {"SwPowerCap"}), sample(None, set())])
+    def sample(mhz: int | None, temperature_c: int, throttles: int | None) -> GpuSample:
+        return GpuSample(0.0, mhz, None, temperature_c, 500_000, throttles, None)
+
+    seen = summary([sample(1980, 60, idle), sample(1500, 61, capped), sample(None, 60, None)])
     assert seen == {
         "samples": 3,
         "sm_clock_mhz": 1740,

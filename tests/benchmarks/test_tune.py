@@ -72,7 +72,20 @@ def test_candidates_that_fail_or_disagree_are_left_out(capsys: pytest.CaptureFix
     assert tune.tune(tune.TOY._replace(candidates=3), cell) == {"warps": 1}
     told = capsys.readouterr().err
     assert "{'warps': 2}: RuntimeError: out of resources" in told
-    assert "{'warps': 8}: RuntimeError: its output differs" in told
+    assert "{'warps': 8}: RuntimeError: its output is not what is wanted" in told
+
+
+def test_a_first_candidate_that_writes_nothing_or_rubbish_does_not_win(capsys: pytest.CaptureFixture[str]) -> None:
+    out = torch.zeros(3)
+
+    def run(use: tune.Use) -> torch.Tensor:
+        return out if use["warps"] == 1 else out.fill_(1.0 if use["warps"] == 4 else 7.0)
+
+    cell = tune.Cell("decode", {}, {"warps": (1, 2, 4)}, lambda: iter([tune.Case(run, out, torch.ones(2))]))
+    assert tune.tune(tune.TOY._replace(candidates=3), cell) == {"warps": 4}
+    told = capsys.readouterr().err
+    assert "{'warps': 1}: RuntimeError: its output is not finite" in told
+    assert "{'warps': 2}: RuntimeError: its output is not what is wanted" in told
 
 
 def test_every_candidate_of_the_decode_kernel_fits_the_block() -> None:

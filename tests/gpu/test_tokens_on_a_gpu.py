@@ -1,5 +1,6 @@
 """Tokens in float32 equal transformers' one by one; probabilities in bfloat16 are as near to float32's as its own."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,32 @@ def test_draws_with_seeds_and_edits_equal_the_cpu(models: dict[str, Path]) -> No
             pass
         answers.append([request.output for request in requests])
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "eight_bits", [{"kv_dtype": "fp8"}, {"quantization": "fp8"}, {"quantization": "int8"}], ids=str
+)
+def test_eight_bits_are_those_of_the_cpu(models: dict[str, Path], eight_bits: dict[str, str]) -> None:
+    """But for numbers that another order of sums rounds to the next of few."""
+    if "fp8" in eight_bits.values() and torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("needs a GPU of compute capability 8.9 or later")
+    prompt = [(37 * n + n * n) % 2048 for n in range(300)]
+    scores = []
+    for device in ("cuda", "cpu"):
+        options: dict[str, Any] = {"device": device, "dtype": "float32", "token_budget": 128, **eight_bits}
+        engine = Engine(models["middling"], EngineOptions(**options))
+        request = engine.generate([prompt], SamplingParams(max_tokens=1, prompt_logprobs=0))[0]
+        scores.append(torch.tensor([entry.logprob for entry in request.prompt_logprobs]))
+    assert (scores[0] - scores[1]).abs().mean() <= 0.01
+
+
+@pytest.mark.parametrize("way", ["captured", "kernel by kernel", "read before the next"])
+def test_two_gpus_draw_the_tokens_of_transformers(models: dict[str, Path], way: str) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip(f"needs two GPUs, and torch finds {torch.cuda.device_count()}")
+    prompts = random_prompts(320)
+    options: dict[str, Any] = {"device": "cuda", "dtype": "float32", "tensor_parallel": 2, **WAYS[way]}
+    with closing(Engine(models["llama"], EngineOptions(**options))) as engine:
+        outputs = [request.output for request in engine.generate(prompts, GREEDY)]
+        assert bool(engine.config.graphs) == WAYS[way].get("graphs", True)
+    assert outputs == oracle(models["llama"], tuple(map(tuple, prompts)), 30)

@@ -81,3 +81,10 @@ def test_kv_write_in_float8_is_scaled_and_saturates() -> None:
     still = torch.ones(1, 1, 8), torch.zeros(1, 1, 8)
     rope.rope_and_write_kv(qkv, *still, cache, torch.tensor([SIZE + 2]), kv_scales=scales)
     assert torch.equal(cache[:, 1, :, 2].float(), wanted)
+
+
+def test_kv_write_in_float8_saturates_without_scales() -> None:
+    qkv = torch.full((1, 3, 16), 1e6)
+    cache = torch.zeros(2, 2, 1, SIZE, 16, dtype=torch.float8_e4m3fn)
+    rope.rope_and_write_kv(qkv, torch.ones(1, 1, 8), torch.zeros(1, 1, 8), cache, torch.tensor([SIZE]))
+    assert (cache[:, 1, :, 0].float() == 448).all()

@@ -95,6 +95,35 @@ def test_decode_attention(
     close(got[:6], wanted[:6])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("cap", [None, 5.0])
+@pytest.mark.parametrize("window", [None, 1, 20])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "dim"), [(9, 3, 64), (4, 4, 128), (3, 1, 80), (16, 1, 256), (2, 1, 24), (128, 1, 32)]
+)
+def test_prefill_attention(
+    heads: int, kv_heads: int, dim: int, window: int | None, cap: float | None, dtype: torch.dtype
+) -> None:
+    """Chunks of one token and of several tiles, at the beginning and behind a prefix; what was not written is NaN."""
+    starts, counts, blocks = [0, 0, 37, SIZE, 130], [1, 70, 40, 1, 9], 9
+    tables = torch.randperm(5 * blocks).view(5, blocks) + 1
+    cache = torch.full((2, kv_heads, 5 * blocks + 1, SIZE, dim), math.nan).to(dtype).transpose(1, 2)
+    chunks, prepared, first = [], [], 1
+    for table, start, count in zip(tables, starts, counts, strict=True):
+        for place in range(start + count):
+            cache[:, table[place // SIZE], :, place % SIZE] = torch.randn(2, kv_heads, dim).to(dtype)
+        chunks.append((first, start, count))
+        prepared.append(reference.prompt_chunk(first, table, start, count, window, dtype))
+        first += count
+    queries = torch.randn(first, heads, dim).to(dtype)
+    got = torch.full_like(queries, 3.0)
+    native.prefill_attention(queries, cache, tables.int(), torch.tensor(chunks), window, dim**-0.5, got, cap)
+    assert torch.equal(got[0], torch.full_like(got[0], 3.0)), "the first row is a decode"
+    wanted = torch.empty_like(queries)
+    reference.prefill_attention(queries, cache.nan_to_num(), prepared, dim**-0.5, wanted, cap)
+    close(got[1:], wanted[1:])
+
+
 @pytest.mark.parametrize("rows", [1, 16, 17, 31, 32, 70])
 @pytest.mark.parametrize(("outputs", "inputs"), [(32, 32), (960, 576), (49, 96)])
 @pytest.mark.parametrize("biased", [False, True])

@@ -9,7 +9,16 @@ from benchmarks.scoreboard.contenders.transformers_static import dummy_model
 from benchmarks.scoreboard.contenders.turn import Ran, Run, check_lengths, take_turn
 from benchmarks.scoreboard.jobs import Job
 
-MEMORY_SHARE_ON_CPU = 0.02  # of what is free, for a dry run's KV; on a GPU it chooses
+SHARE_OF_GPU = 0.9  # of what its weights leave, as our engine and vLLM take
+TOKENS_A_STEP = 8192  # as our engine
+PAGE = 256
+
+
+def memory(job: Job) -> dict[str, Any]:
+    """Room for all of a dry run at once, however little of the machine is free; on a GPU as much as others take."""
+    if job.device == "cuda":
+        return {"max_memory_percent": SHARE_OF_GPU, "max_batch_tokens": TOKENS_A_STEP}
+    return {"num_blocks": len(job.lengths) * -(-job.longest // PAGE), "max_batch_tokens": job.input_tokens}
 
 
 def load(job: Job) -> Run:
@@ -18,7 +27,7 @@ def load(job: Job) -> Run:
     session: dict[str, Any] = {
         "generation_config": GenerationConfig(max_new_tokens=output, do_sample=False, eos_token_id=-1, pad_token_id=0),
         "continuous_batching_config": ContinuousBatchingConfig(
-            allow_block_sharing=False, max_memory_percent=MEMORY_SHARE_ON_CPU if job.device == "cpu" else None
+            allow_block_sharing=False, page_size=PAGE, **memory(job)
         ),
         "workload_hints": WorkloadHints(
             max_prompt_length=prompt, max_generated_length=output, num_requests=len(job.lengths)

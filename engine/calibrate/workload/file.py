@@ -59,10 +59,10 @@ def workload_read(path: Path) -> Workload:
     if unknown:
         raise InputError(f"--workload {path}: {min(unknown)} is not known; known are {', '.join(sorted(KNOWN))}")
     given = [key for key in KINDS if key in raw]
-    if len(given) != 1:
+    if len(given) != 1 or (given != ["input_tokens"] and "output_tokens" in raw):
         raise InputError(
             f"--workload {path} must have exactly one of preset, mix, trace, or input_tokens with output_tokens; "
-            f"it has {' and '.join(given) or 'none'}"
+            f"it has {' and '.join(key for key in (*KINDS, 'output_tokens') if key in raw) or 'none'}"
         )
     named = _trace_named(raw)
     if named is None:
@@ -129,15 +129,19 @@ def _independent(inputs: Distribution, outputs: Distribution, burstiness: float)
     return Workload("distribution", tuple(pairs), tuple(weights), burstiness, distributions=(inputs, outputs))
 
 
-def _trace_named(raw: Raw) -> Any:
+def _trace_named(raw: Raw) -> str | None:
     """The trace of a workload, or of a case's lengths, both of which must come from it; None where there is none."""
-    if "trace" in raw:
-        return raw["trace"]
     lengths = [raw.get(name) for name in ("input_tokens", "output_tokens")]
-    named = [given.get("trace") for given in lengths if isinstance(given, dict) and given.keys() == {"trace"}]
-    if named and (len(named) == 1 or named[0] != named[1]):
+    named = [given["trace"] for given in lengths if isinstance(given, dict) and given.keys() == {"trace"}]
+    if "trace" in raw:
+        named = [raw["trace"], raw["trace"]]
+    if not named:
+        return None
+    if len(named) == 1 or named[0] != named[1]:
         raise InputError("input_tokens and output_tokens must come from the same trace, or neither from one")
-    return named[0] if named else None
+    if not isinstance(named[0], str):
+        raise InputError(f"trace is {json.dumps(named[0])}; it must be the path of a .jsonl or .csv file")
+    return named[0]
 
 
 def _refuse_without_trace(raw: Raw) -> None:
@@ -146,9 +150,7 @@ def _refuse_without_trace(raw: Raw) -> None:
             raise InputError(f"{key} is {json.dumps(raw[key])}, but there is no trace; leave it out, or give a trace")
 
 
-def _traced(name: Any, raw: Raw, folder: Path) -> Workload:
-    if not isinstance(name, str):
-        raise InputError(f"trace is {json.dumps(name)}; it must be the path of a .jsonl or .csv file")
+def _traced(name: str, raw: Raw, folder: Path) -> Workload:
     block = whole_tokens("hash_block_tokens", raw.get("hash_block_tokens", HASH_BLOCK_TOKENS))
     trace = trace_read(folder / name, block)
     workload = Workload(
@@ -194,7 +196,7 @@ def _corpus(name: Any, folder: Path) -> Corpus:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MOST_TEXT_BYTES else b""
         empty = not data.decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"text {path} can't be read ({error}); give a text file in UTF-8") from None
     if empty:
         wrong = "is empty" if size <= MOST_TEXT_BYTES else f"has {size:,} bytes"

@@ -32,6 +32,12 @@ class Lengths(NamedTuple):
         """Tokens of the prompt that no other shares."""
         return self.input - sum(span.tokens for span in self.spans)
 
+    def renumbered(self, by: int) -> "Lengths":
+        """The same lengths, with contents of other numbers."""
+        if not by or not self.spans:
+            return self
+        return self._replace(spans=tuple(Span(content + by, tokens) for content, tokens in self.spans))
+
     @classmethod
     def from_json(cls, raw: list[Any]) -> "Lengths":
         return cls(raw[0], raw[1], tuple(Span(*span) for span in raw[2]))
@@ -64,6 +70,11 @@ class Content:
 
 
 RANDOM = Content()
+
+
+def contents(requests: Iterable[Lengths]) -> int:
+    """A number above those of all contents."""
+    return 1 + max((span.content for lengths in requests for span in lengths.spans), default=0)
 
 
 def found_share(requests: Iterable[Lengths]) -> float:

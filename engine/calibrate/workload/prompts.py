@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from engine.calibrate.workload.lengths import Content, Lengths, Span
+from engine.calibrate.workload.lengths import Content, Lengths, Span, contents
 from engine.errors import InputError
 
 COMMON = 0  # the content that `prefix_share` of the prompt tokens are of
@@ -35,8 +35,8 @@ def requests(lengths: Sequence[Lengths], content: Content, block: int) -> Iterat
     sends the same prompts again.
     """
     most = common_beginning(lengths, content.prefix_share, block)
-    ids = 1 + max((span.content for pair in lengths for span in pair.spans), default=0)
-    owed = 0.0
+    ids = contents(lengths)
+    owed = block / 2  # so that shares are rounded, and not cut off: a short level meets its share as well
     for number in itertools.count():
         lap, place = divmod(number, len(lengths))
         pair = lengths[place]
@@ -46,7 +46,7 @@ def requests(lengths: Sequence[Lengths], content: Content, block: int) -> Iterat
             owed -= shared
             yield pair._replace(spans=(Span(COMMON, shared),) if shared else ())
         else:
-            yield pair._replace(spans=tuple(Span(id + lap * ids, tokens) for id, tokens in pair.spans))
+            yield pair.renumbered(lap * ids)
 
 
 def _whole(tokens: float, block: int) -> int:

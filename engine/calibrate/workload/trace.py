@@ -89,7 +89,7 @@ def _lines(path: Path, each: Callable[[bytes], None]) -> Iterator[tuple[int, str
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 if text:
                     yield number, text
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"trace {path} can't be read ({error}); give a Mooncake .jsonl or an Azure .csv") from None
 
 

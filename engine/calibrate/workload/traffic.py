@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from engine.calibrate.workload.distribution import Distribution
-from engine.calibrate.workload.lengths import RANDOM, Content, Lengths
+from engine.calibrate.workload.lengths import RANDOM, Content, Lengths, contents
 
 LEAST_VARIATION = 1e-6  # of gaps that are all alike; none at all would be infinitely even
 
@@ -39,7 +39,7 @@ class Workload:
     content: Content = RANDOM
 
     def sample(self, count: int, rng: Generator) -> tuple[Lengths, ...]:
-        """`count` requests; fewer, and none twice, where the trace's order is kept and the trace is shorter."""
+        """`count` requests. Where a trace's order is kept, it begins anew at its end, with hash ids of its own."""
         return self._requests(self._chosen(count, rng))
 
     def traffic(self, count: int, rng: Generator) -> tuple[tuple[Lengths, ...], NDArray[np.float64]]:
@@ -48,7 +48,7 @@ class Workload:
         if self.gaps is None:
             gaps = rng.gamma(self.burstiness, 1 / self.burstiness, count)
         else:
-            gaps = np.asarray(self.gaps)[chosen]
+            gaps = np.asarray(self.gaps)[chosen % len(self.gaps)]
         arrivals = gaps.cumsum()
         return self._requests(chosen), arrivals * (count / arrivals[-1])
 
@@ -73,7 +73,7 @@ class Workload:
         return self.gaps is not None or self.by_hash_ids
 
     def _chosen(self, count: int, rng: Generator) -> NDArray[np.int64]:
-        """Numbers of requests `[count]`: drawn by weight, or a stretch of the trace, from its first again at its end.
+        """Numbers of requests `[count]`: drawn by weight, or a stretch of the trace that may go on past its end.
 
         A stretch begins where time has passed: arrivals that are all at once have no rate.
         """
@@ -81,10 +81,12 @@ class Workload:
             total = sum(self.weights)
             return rng.choice(len(self.lengths), size=count, p=[weight / total for weight in self.weights])
         starts = len(self.lengths) if self.gaps is None else np.flatnonzero(self.gaps)
-        return (rng.choice(starts) + np.arange(count)) % len(self.lengths)
+        return rng.choice(starts) + np.arange(count)
 
     def _requests(self, chosen: NDArray[np.int64]) -> tuple[Lengths, ...]:
-        return tuple(self.lengths[number] for number in (chosen[: len(self.lengths)] if self._in_order else chosen))
+        ids = contents(self.lengths) if self.by_hash_ids else 0
+        rounds = [divmod(number, len(self.lengths)) for number in chosen.tolist()]
+        return tuple(self.lengths[place].renumbered(ids * again) for again, place in rounds)
 
 
 def burstiness_of(gaps: Sequence[float]) -> float:

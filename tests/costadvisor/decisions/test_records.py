@@ -16,6 +16,13 @@ RATE = {"requests_per_s": 0.25, "low": 0.2, "high": 0.3, "method": "simulated"}
 SATURATION = {
     "level": "n4", "concurrency": 4, "requests_per_s": 0.4, "output_tokens_per_s": 80.0, "total_tokens_per_s": None,
 }  # fmt: skip
+L40S = {"name": "L40S", "memory_gib": 45.0} | dict.fromkeys(
+    ["driver", "power_limit_w", "sm_clock_max_mhz", "ecc", "mig"]
+)
+SCALED = {
+    "method": "slow_motion", "from_gpu": "H100 SXM", "to_gpu": "L40S", "bandwidth_ratio": 0.26, "flops_ratio": 0.37,
+    "widened": 1.25, "weights_ms": None, "kv_tokens": 1000,
+}  # fmt: skip
 UNKNOWN_SHAPE = (
     "revision", "family", "layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "dtype",
     "kv_dtype", "quantization",
@@ -97,6 +104,19 @@ def test_a_record_gives_its_rate_interval_grade_and_hash(tmp_path: Path) -> None
     assert evidence.source.startswith(f"calibration record {rate.record[7:19]}, our engine on CPU, 2 cores, quick tier")
 
 
+def test_a_record_scaled_from_another_gpu_is_an_estimate(tmp_path: Path) -> None:
+    plain = record(source={"scaled_from": "a" * 64}, hardware={"device": "cuda", "cpu": None, "gpus": [L40S]})
+    plain["derived"] |= {"saturation": None, "scaled": SCALED}
+    option = {"hardware": {"gpu": "L40S", "usd_per_hour": "1.09"}}
+    found = resolve(tmp_path, plain, option=option)
+    evidence = found.evidence["/options/machine/capacity"]
+    assert (evidence.grade, evidence.basis) == ("C", "estimated")
+    assert "1 x L40S, from one of H100 SXM: scaled from H100 SXM to L40S by their datasheets, not measured" in (
+        evidence.source
+    )
+    assert float(capacity(found).low) == 0.2
+
+
 def test_other_lengths_scale_the_rate_and_lower_the_grade(tmp_path: Path) -> None:
     twice = {"requests_per_month": 1e6, "input_tokens": {"mean": 2310}, "output_tokens": {"mean": 211}}
     rate = capacity(resolve(tmp_path, record(), workload=twice))
@@ -115,6 +135,22 @@ def test_arrivals_burstier_than_measured_are_left_to_be_derated(tmp_path: Path) 
     assert capacity(resolve(tmp_path, record(), workload=bursty | {"burstiness": 0.5})).record is None
     measured_so = record(workload={"burstiness": 0.5})
     assert capacity(resolve(tmp_path, measured_so, workload=bursty | {"burstiness": 0.5})).record
+
+
+@pytest.mark.parametrize(("method", "grade"), [("imported", "C"), ("derated", "D")])
+def test_an_import_states_a_rate_and_leaves_its_range_to_the_grade(tmp_path: Path, method: str, grade: str) -> None:
+    imported = record(
+        source={"tool": "AIPerf", "version": "0.13.0", "file_sha256": "0" * 64},
+        workload={"kind": "means", "burstiness": 1.0 if grade == "C" else None, "prefix_hit_share": None},
+        derived={"max_rate": RATE | {"method": method}},
+    )
+    imported["tier"] = None
+    found = resolve(tmp_path, imported)
+    rate = capacity(found)
+    assert (float(rate.requests_per_s), rate.low, rate.high, rate.grade) == (0.25, None, None, grade)
+    evidence = found.evidence["/options/machine/capacity"]
+    assert (evidence.grade, evidence.basis) == (grade, "imported")
+    assert "AIPerf on CPU" in evidence.source
 
 
 def test_an_objective_out_of_reach_is_no_capacity(tmp_path: Path) -> None:

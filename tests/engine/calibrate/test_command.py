@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.calibrate import capacity
 from engine.calibrate.__main__ import main
 from engine.calibrate.record import record_read
 from tests.engine.calibrate.virtual_worker import virtual
@@ -38,6 +39,7 @@ def model(tmp_path: Path) -> Path:
 # The command with a simulated server that takes a little real time for each level, so that a signal can hit it.
 UNHURRIED = """
 import sys, time
+from engine.calibrate import capacity
 from engine.calibrate import capacity
 from engine.calibrate.__main__ import main
 from engine.calibrate.step_model import StepModel
@@ -80,9 +82,9 @@ def test_sigterm_ends_at_a_safe_point_and_keeps_what_was_measured(model: Path) -
     assert not record.complete
     assert record.derived.no_rate_because == "incomplete"
     assert [level.purpose for level in record.levels][:1] == ["reference"]
-    assert record.levels[0].output_tokens > 0
+    assert record.levels[0].output_tokens
     assert record.raw is not None
-    assert sorted(path.name for path in model.parent.glob("out*")) == ["out.json", record.raw.file]
+    assert sorted(path.name for path in model.parent.glob("out*")) == ["out.json", "out.json.run", record.raw.file]
 
 
 def test_a_whole_calibration_of_a_simulated_server(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +102,67 @@ def test_a_whole_calibration_of_a_simulated_server(model: Path, capsys: pytest.C
     assert record.slo.preset == "llama-3.1-8b-interactive"
     assert record.derived.max_rate is not None
     assert done.stderr == ""
+
+
+def test_a_killed_run_goes_on_from_its_last_finished_level(model: Path) -> None:
+    """SIGKILL in the middle; the rest of it is measured once and the levels before are the very same."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", UNHURRIED, *arguments(model, "--tier", "standard")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["phase"] == "verification" and "L9: " in json.loads(line)["message"]:
+            process.kill()
+            break
+    process.communicate(timeout=20)
+    folder = model.parent / "out.json.run"
+    assert not (model.parent / "out.json").exists()
+    before = {path.name: path.read_bytes() for path in folder.glob("L*.json.gz")}
+    assert len(before) >= 8
+    assert not list(folder.glob("*.partial")), "a file that was cut short would not count, but there is none"
+
+    def again(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", UNHURRIED, *arguments(model, "--tier", "standard", *more)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    refused = again()
+    assert refused.returncode == 2
+    assert f"--resume {folder}" in refused.stderr
+    other = again("--resume", str(folder), "--seed", "9")
+    assert other.returncode == 2
+    assert "seed was 0 and is now 9" in other.stderr
+    done = again("--resume", str(folder))
+    assert done.returncode == 0, done.stderr
+    record = record_read(model.parent / "out.json")
+    assert record.complete
+    assert record.resumed == 1
+    assert record.derived.sweep is not None
+    said = [json.loads(line)["message"] for line in done.stdout.splitlines()]
+    assert not any(message == "L3: 4 at a time" for message in said), "a kept level is not run again"
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_no_record(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        if self.name.startswith("out.raw"):
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(capacity, "MOST_REQUESTS", 100)
+    assert main(arguments(model), target=virtual()) == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "out.raw.jsonl.gz can't be written (No space left on device)" in errors
+    assert [path.name for path in model.parent.glob("out*")] == ["out.json.run"], (
+        "and what was measured can be gone on with"
+    )
 
 
 Change = Callable[[Path], list[str]]
@@ -124,10 +187,9 @@ def other_family(model: Path) -> list[str]:
 
 
 REFUSED: list[tuple[Change, str, str]] = [
-    (plus("--tier", "standard"), "--tier standard", "use --tier quick"),
-    (plus("--tier", "careful"), "--tier careful", "use --tier quick"),
-    (plus("--endpoint", "http://127.0.0.1:1"), "--endpoint", "not built yet"),
-    (plus("--resume", "x"), "--resume", "not built yet"),
+    (without("--model"), "--model DIR", "--endpoint URL"),
+    (lambda model: arguments(model, "--out", str(model)), "is a folder", "tiny/record.json"),
+    (plus("--resume", "x"), "--resume x", "calibration that was killed"),
     (plus("--max-minutes", "0"), "--max-minutes is 0", "above 0"),
     (plus("--max-minutes", "nan"), "--max-minutes is nan", "above 0"),
     (plus("--seed", "-1"), "--seed is -1", "0 or above"),
@@ -192,7 +254,7 @@ def test_the_embedded_engine_on_a_small_random_model(model: Path) -> None:
     assert record.cold_start.load_s > 0.2, "importing torch alone takes longer"
     assert {level.concurrency for level in record.levels if level.purpose == "step_map"} == {1, 2, 3, 4}
     for level in record.levels:
-        assert level.output_tokens > 0
+        assert level.output_tokens
         assert level.client_cpu_share is not None
         assert level.client_cpu_share < 0.1
         assert level.prefix_hit_share == 0

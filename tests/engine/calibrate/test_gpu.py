@@ -1,5 +1,6 @@
 """NVML, as a GPU would answer: there is none where the tests run."""
 
+import ctypes
 import itertools
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from engine import nvml
 from engine.calibrate.gpu import GpuWatch
 from engine.calibrate.record_parts import GpuSamples
+from engine.nvml import NoGpu
 
 
 class Card:
@@ -19,20 +21,22 @@ class Card:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.energy_mj = itertools.count(1_000_000, 60_000)
+        self.handles: list[str] = []
+        self.processes = 3
         reasons = [0, pynvml.nvmlClocksEventReasonSwPowerCap, pynvml.nvmlClocksEventReasonGpuIdle]
         self.throttles = itertools.cycle(reasons)
         answers: dict[str, Callable[..., Any]] = {
             "nvmlInit": lambda: None,
             "nvmlShutdown": lambda: None,
             "nvmlSystemGetDriverVersion": lambda: "999.1",
-            "nvmlDeviceGetHandleByIndex": lambda index: object(),
+            "nvmlDeviceGetHandleByUUID": self.handles.append,
             "nvmlDeviceGetName": lambda handle: "Example H200",
             "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=141 * 2**30),
             "nvmlDeviceGetPowerManagementLimit": lambda handle: 700_000,
             "nvmlDeviceGetMaxClockInfo": lambda handle, kind: 1980,
             "nvmlDeviceGetEccMode": lambda handle: [1, 1],
             "nvmlDeviceGetMigMode": self.missing,
-            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=pid) for pid in (41, 42, 43)],
+            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=1)] * self.processes,
             "nvmlDeviceGetClockInfo": lambda handle, kind: 1500,
             "nvmlDeviceGetTemperature": lambda handle, kind: 61,
             "nvmlDeviceGetPowerUsage": lambda handle: 450_000,
@@ -41,6 +45,18 @@ class Card:
         }
         for name, answer in answers.items():
             monkeypatch.setattr(pynvml, name, answer)
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: self)
+
+    def cuInit(self, flags: int) -> int:
+        return 0
+
+    def cuDeviceGet(self, device: Any, number: int) -> int:
+        device._obj.value = 40 + number
+        return 0
+
+    def cuDeviceGetUuid(self, name: Any, device: ctypes.c_int) -> int:
+        name.raw = bytes([device.value, *range(15)])
+        return 0
 
     def missing(self, *arguments: object) -> Any:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
@@ -66,7 +82,17 @@ def test_facts_and_strangers(card: Card) -> None:
     assert (facts.name, facts.memory_gib, facts.power_limit_w) == ("Example H200", 141.0, 700.0)
     assert facts.ecc is True
     assert facts.mig is None, "not supported is unknown, not off"
-    assert watch.strangers([42, 43]) == 1
+    assert watch.strangers() == 2, "one is ours, whatever its number is on the host"
+    card.processes = 0
+    assert watch.strangers() == 0, "a container may be told of none"
+
+
+def test_it_is_the_gpu_that_cuda_counts_first(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    GpuWatch()
+    assert card.handles == ["GPU-28000102-0304-0506-0708-090a0b0c0d0e"]
+    monkeypatch.setattr(card, "cuDeviceGet", lambda device, number: 101)
+    with pytest.raises(NoGpu, match=r"CUDA shows no GPU \(error 101\)"):
+        GpuWatch()
 
 
 def test_samples_over_a_level(card: Card) -> None:

@@ -141,10 +141,7 @@ def test_the_simulator_finds_what_hash_ids_say() -> None:
     workload = Workload("trace", lengths, (1.0,) * len(lengths), by_hash_ids=True)
     limits = SchedulerConfig(max_batch=16, token_budget=512, block_size=64, num_blocks=4000)
     rows = served(workload, limits, 0.001, count=len(lengths))  # one after the other
-    twice = [*lengths, *lengths]
-    inputs = [tokens for tokens, _ in rows]
-    start = next(n for n in range(60) if [pair.input for pair in twice[n : n + 60]] == inputs)
-    sent = twice[start : start + 60]
+    sent = OpenLoad.draw(workload, len(lengths), 1).lengths
     assert hit_share(rows) == pytest.approx(found_share(sent), abs=1e-9)
     assert hit_share(rows) > 0.5
     scarce = SchedulerConfig(max_batch=2, token_budget=512, block_size=64, num_blocks=24)

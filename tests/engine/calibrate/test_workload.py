@@ -84,6 +84,8 @@ def test_a_hit_share_that_is_given_replaces_what_a_trace_says(tmp_path: Path) ->
     by_ids = read(tmp_path, {"trace": "t.jsonl"})
     assert by_ids.by_hash_ids
     assert by_ids.prefix_hit_share == pytest.approx(3 / 4, abs=0.002), "all but the first, and but their last token"
+    rounds = [pair.spans for pair in by_ids.sample(7, np.random.default_rng(1))]
+    assert len(set(rounds)) == 2, "the same prompts are not sent in a second round"
     given = read(tmp_path, {"trace": "t.jsonl", "prefix_hit_share": 0.3})
     assert not given.by_hash_ids
     assert given.prefix_hit_share == given.content.prefix_share == 0.3
@@ -105,7 +107,8 @@ def test_a_traces_order_is_kept_where_it_matters(tmp_path: Path) -> None:
     assert np.diff(arrivals) / np.diff(seconds) == pytest.approx(np.diff(arrivals)[0] / np.diff(seconds)[0])
     assert 1 < replay.burstiness < 10, "gaps that grow evenly vary less than Poisson's"
     longer, late = replay.traffic(250, np.random.default_rng(3))
-    assert (len(longer), len(late)) == (100, 250), "no request twice; a level goes through them again"
+    assert (len(longer), len(late)) == (250, 250)
+    assert longer[0].input == longer[100].input == longer[200].input, "from its first again at its end"
     shuffled = read(tmp_path, {"trace": "t.jsonl"}).sample(30, np.random.default_rng(3))
     assert [pair.input for pair in shuffled] != sorted(pair.input for pair in shuffled)
 
@@ -136,6 +139,9 @@ BAD: list[tuple[Any, str, str]] = [
     ({"mix": [{"input": 1, "output": 1, "weight": True}]}, "mix[0].weight is True", "number above 0"),
     ({"trace": "none.csv"}, "none.csv", "can't be read"),
     ({"trace": 7}, "trace is 7", "path"),
+    ({"trace": None}, "trace is null", "path"),
+    ({"trace": "a\0b.csv"}, "can't be read", "Mooncake"),
+    ({"preset": "1k/1k", "output_tokens": {"mean": 5}}, "it has preset and output_tokens", "exactly one"),
     ({"trace": "empty.jsonl"}, "empty.jsonl", "at least one"),
     ({"input_tokens": {"mean": 5}, "output_tokens": {"mean": 5}, "burstiness": 0}, "burstiness is 0", "above 0"),
     ({"preset": "9k/9k"}, 'preset is "9k/9k"', "8k/1k"),

@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.errors import InputError
 from engine.request import SamplingParams
 from engine.scheduler import Chunk
+from kernels import tuning
 from tests.engine.conftest import save_model
 from tests.engine.cuda.conftest import TINY, start
 
@@ -38,6 +39,47 @@ def test_a_step_ahead_sends_no_token_that_was_not_read(
     engine = start(models["llama"], overlap=overlap, graphs=False)
     output = engine.generate([[5, 6]], GREEDY)[0].output
     assert sent == [[5, 6], *([[UNKNOWN]] * 3 if overlap else [[token] for token in output[:3]])]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_a_large_capture_without_memory_does_not_cost_the_small_ones(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, error: type[RuntimeError]
+) -> None:
+    """Whatever else fails a capture would fail the others, too."""
+    capture = Graphs._capture
+
+    def fail(self: Graphs, room: Frame, compute: Callable[[Frame], Computed]) -> Captured:
+        if len(self) == 0 and self.failure is None:
+            raise error("no memory")
+        return capture(self, room, compute)
+
+    whole = start(models["llama"], max_batch=2)
+    monkeypatch.setattr(Graphs, "_capture", fail)
+    engine = start(models["llama"], max_batch=2)
+    assert engine.config.graphs == (whole.config.graphs - 1 if error is torch.OutOfMemoryError else 0)
+    assert (engine.config.graphs_failure or "").endswith("tokens: no memory")
+
+
+def test_the_largest_step_has_room_for_sequences_that_outgrow_longrope(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three that began together compute all of their tokens again in one step, beside a full budget."""
+    engine = start(models["phi3-longrope"], max_batch=3, token_budget=8, graphs=False)
+    runner: Any = engine.runner
+    rooms: list[Slots] = []
+    compute: Callable[[Frame], Computed] = runner._compute
+
+    def watched(step: Frame) -> Computed:
+        rooms.append(step.room)
+        return compute(step)
+
+    monkeypatch.setattr(runner, "_compute", watched)
+    with torch.inference_mode():
+        runner._largest_step()
+    engine.generate([[5, 6]] * 3, SamplingParams(max_tokens=12, ignore_eos=True))
+    largest, *steps = [room.tokens for room in rooms]
+    assert max(steps) == 3 * 11, "or else this shows nothing"
+    assert largest >= 8 + 3 * 10
 
 
 def test_a_capture_that_fails_leaves_the_rest_to_single_kernels(
@@ -80,10 +122,25 @@ def test_what_the_kernels_cannot_compute_is_refused(models: dict[str, Path], tmp
         (odd, {}, "head_dim is 24; on a GPU it must be a power of two: use --device cpu"),
         (models["llama"], {"block_size": 12}, "block_size is 12; on a GPU it must be a multiple of 8"),
         (models["llama"], {"num_blocks": 10**9}, "num_blocks is 1000000000, a KV cache of"),
+        (models["mixtral"], {"quantization": "int8"}, "on a GPU experts are kept in full so far"),
     ):
         asked: dict[str, Any] = {"device": "cuda", "block_size": 8} | options
         with pytest.raises(InputError, match=words):
             Engine(model, EngineOptions(**asked))
+
+
+@pytest.mark.parametrize("asked", [{"kv_dtype": "fp8"}, {"quantization": "fp8"}], ids=str)
+def test_a_gpu_without_float8_says_so(
+    models: dict[str, Path], asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "ABSENT", tuning.Device(multiprocessors=108, capability=80))
+    tuning.device_of.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"fp8 needs a GPU of compute capability 8\.9 or later; this one has 8\.0"):
+            start(models["llama"], **asked)
+        start(models["llama"], quantization="int8")
+    finally:
+        tuning.device_of.cache_clear()
 
 
 def test_memory_that_does_not_suffice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

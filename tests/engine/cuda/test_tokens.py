@@ -102,3 +102,28 @@ def test_all_that_can_be_asked_of_a_draw_equals_the_cpu(models: dict[str, Path],
             assert [entry.logprob for entry in got] == pytest.approx([entry.logprob for entry in want], abs=1e-4)
             assert [[id for id, _ in entry.top] for entry in got] == [[id for id, _ in entry.top] for entry in want]
     assert [len(request.prompt_logprobs) for request in drawn] == [0, 0, len(prompts()[2]) - 1, 0]
+
+
+@pytest.mark.parametrize(
+    "eight_bits",
+    [
+        {"kv_dtype": "fp8"},
+        {"quantization": "fp8"},
+        {"quantization": "int8"},
+        {"quantization": "fp8", "kv_dtype": "fp8"},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("float8_rounded")
+def test_eight_bits_equal_those_of_the_cpu(models: dict[str, Path], eight_bits: dict[str, Any]) -> None:
+    """Of models with biases, with normalized queries and keys, and with a tied head."""
+    for name in ("llama", "qwen3"):
+        ours = start(models[name], token_budget=8, max_batch=3, **eight_bits)
+        options = EngineOptions(device="cpu", dtype="float32", native=False, **eight_bits)
+        cpu = Engine(models[name], options)
+        assert [request.output for request in run(ours)] == [request.output for request in run(cpu)]
+        assert (ours.config.quantization, ours.config.kv_dtype, ours.config.kv_bytes_per_token) == (
+            cpu.config.quantization,
+            cpu.config.kv_dtype,
+            cpu.config.kv_bytes_per_token,
+        )

@@ -1,0 +1,75 @@
+"""What a calibration says while it works: a bar on a terminal, JSON lines anywhere else.
+
+A line has `phase`, `percent` and `message`; `seconds_left` (also as `eta_s`), and while a level runs
+`output_tokens_per_s` (also as `tokens_per_s`); the last one `record` and `sha256`.
+"""
+
+import json
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from engine.calibrate.bench import Announce
+
+ALIASES = {"seconds_left": "eta_s", "output_tokens_per_s": "tokens_per_s"}
+LAST = ("done", "stopped")
+
+
+def reporter(stream: IO[str] | None = None) -> Announce:
+    """For this stream (default: standard output)."""
+    stream = stream or sys.stdout
+    return Bar(Console(file=stream)) if stream.isatty() else Lines(stream)
+
+
+class Lines:
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __call__(self, phase: str, percent: float, message: str, more: dict[str, Any]) -> None:
+        more = more | {alias: more[name] for name, alias in ALIASES.items() if name in more}
+        line = {"phase": phase, "percent": round(percent, 1), "message": message, **more}
+        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+
+
+class Bar:
+    """One line that moves: phase, bar, percent, time left, tokens per second, and what is going on."""
+
+    def __init__(self, console: Console) -> None:
+        self._speed = ""
+        self._progress = Progress(
+            TextColumn("{task.fields[phase]}", justify="left"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.description}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=100.0, phase="", left="", speed="")
+
+    def __call__(self, phase: str, percent: float, message: str, more: dict[str, Any]) -> None:
+        if phase in LAST:
+            self._progress.stop()
+            self._progress.console.print(message, markup=False, highlight=False)
+            return
+        self._progress.start()
+        if "output_tokens_per_s" in more:
+            self._speed = f"{more['output_tokens_per_s']:.4g} tok/s"
+        self._progress.update(
+            self._task,
+            completed=percent,
+            description=message.replace("[", r"\["),
+            phase=phase.replace("_", " "),
+            left=_clock(more.get("seconds_left", 0)),
+            speed=self._speed,
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} left"
