@@ -47,11 +47,11 @@ class Replica:
         self._work = asyncio.Event()
         self._live: dict[Request, Generation] = {}
 
-    def submit(self, prompt: list[int], max_tokens: int) -> Generation:
-        """Queue a request; raises InputError for one that could never be served."""
+    def submit(self, prompt: list[int], max_tokens: int, arrived_s: float) -> Generation:
+        """Queue a request that came then; raises InputError for one that could never be served."""
         request = Request(next(self._ids), prompt, SamplingParams(max_tokens=max_tokens, ignore_eos=True))
         self.scheduler.submit(request)
-        generation = self._live[request] = Generation(request, Served(time.monotonic()))
+        generation = self._live[request] = Generation(request, Served(arrived_s))
         self._work.set()
         return generation
 

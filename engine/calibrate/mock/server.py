@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -61,6 +62,7 @@ class Server:
         task.cancel()
 
     async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        arrived_s = time.monotonic()
         try:
             raw = json.loads(await request.read())
             asked = Asked.of(raw, chat=chat)
@@ -70,7 +72,7 @@ class Server:
             refusal = _turned_away(fault, request.headers.get("Authorization", ""))
             if refusal is not None:
                 return refusal
-            generation = self.replica.submit(asked.prompt, max_tokens)
+            generation = self.replica.submit(asked.prompt, max_tokens, arrived_s)
         except (ValueError, AttributeError) as bad:
             return web.json_response(error(400, str(bad)), status=400)
         self.served.append(generation.served)
