@@ -8,7 +8,7 @@ from engine.calibrate.gpu_facts import gpu_facts, gpus
 from engine.calibrate.memory import KV_SHARE_OF_WHAT_IS_LEFT, Serving, main, memory_check
 from engine.config import EngineOptions, ModelShape
 from engine.cuda import memory as on_the_gpu
-from engine.cuda.runner import TOKEN_BUDGET
+from engine.cuda.limits import TOKEN_BUDGET
 from engine.errors import InputError
 from engine.footprint import weight_bytes
 from engine.quantization import weight_bytes as in_a_cpu
