@@ -82,9 +82,10 @@ def _job(job: dict[str, Any], compared: bool) -> str:
             continue
         part = "" if row["requests"] == job["requests"] else f" (the first {row['requests']} requests)"
         share = _or_unknown(row["roofline_share"] if compared else None, ".1%")
+        ratio = _or_unknown(ours / speed if ours and compared else None, ".2f")
         lines.append(
             f"{row['contender']:{WIDE}}{speed:13,.1f}{row['seconds']:9.2f}{share:>10}"
-            f"{_or_unknown(ours / speed if ours and compared else None, '.2f'):>12}{row['load_s'] + row['warm_up_s']:8.1f}"
+            f"{ratio:>12}{row['load_s'] + row['warm_up_s']:8.1f}"
             f"{_clocks(row['gpu'])}{part}"
         )
     return "\n".join(lines)
