@@ -6,7 +6,8 @@ WIDE = 26
 
 
 def text(told: dict[str, Any]) -> str:
-    parts = [_head(told), _checks(told.get("kernel_checks")), _kernels(told), *map(_job, told.get("scoreboard", []))]
+    jobs = [_job(job, compared=not told["dry_run"]) for job in told.get("scoreboard", [])]
+    parts = [_head(told), _checks(told.get("kernel_checks")), _kernels(told), *jobs]
     if told["dry_run"]:
         parts.append("A dry run at toy size on a CPU: it shows that every part runs, and its numbers mean nothing.")
     return "\n\n".join(part for part in parts if part)
@@ -57,15 +58,16 @@ def _kernels(told: dict[str, Any]) -> str:
         if "s" not in row:
             lines.append(f"{row['kernel']:{WIDE}}  {row['failed']}")
             continue
+        share = _or_unknown(None if told["dry_run"] else row["roofline_share"], ".1%")
         lines.append(
             f"{row['kernel']:{WIDE}}{row['s'] * 1e6:10.1f}{row['bytes_per_s'] / 1e12:8.2f}"
-            f"{row['flops_per_s'] / 1e12:9.1f}{row['roofline_share']:10.1%}  {row['bound_by']}"
+            f"{row['flops_per_s'] / 1e12:9.1f}{share:>10}  {row['bound_by']}"
         )
     return "\n".join(lines)
 
 
-def _job(job: dict[str, Any]) -> str:
-    """Tokens a second, and how many times as many ours are as the row's."""
+def _job(job: dict[str, Any], compared: bool) -> str:
+    """Tokens a second, and where it means anything how many times as many ours are as the row's."""
     lines = [
         f"{job['job']}: {job['model']} with {job['weights']} weights, {job['requests']} requests, "
         f"{job['input_tokens']:,} tokens in, {job['output_tokens']:,} out",
@@ -79,10 +81,11 @@ def _job(job: dict[str, Any]) -> str:
             lines.append(f"{row['contender']:{WIDE}}  {row.get('unsupported') or _one_line(row['failed'])}")
             continue
         part = "" if row["requests"] == job["requests"] else f" (the first {row['requests']} requests)"
-        share = _or_unknown(row["roofline_share"], ".1%")
+        share = _or_unknown(row["roofline_share"] if compared else None, ".1%")
+        ratio = _or_unknown(ours / speed if ours and compared else None, ".2f")
         lines.append(
             f"{row['contender']:{WIDE}}{speed:13,.1f}{row['seconds']:9.2f}{share:>10}"
-            f"{_or_unknown(ours / speed if ours else None, '.2f'):>12}{row['load_s'] + row['warm_up_s']:8.1f}"
+            f"{ratio:>12}{row['load_s'] + row['warm_up_s']:8.1f}"
             f"{_clocks(row['gpu'])}{part}"
         )
     return "\n".join(lines)
