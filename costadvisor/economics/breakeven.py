@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from costadvisor.economics.capacity import capacity_unit, planning_requests_per_s, resolved_capacity
 from costadvisor.economics.case import Case
 from costadvisor.economics.cashflow import option_totals
-from costadvisor.economics.composition import fleets_of, paid_around_the_clock
+from costadvisor.economics.composition import fleets_of, paid_around_the_clock, parts_of, shares_of
 from costadvisor.economics.costs import api_month
 from costadvisor.economics.crossings import holding_stretches
 from costadvisor.economics.demand import Floats
@@ -31,13 +31,13 @@ from costadvisor.economics.fleet_staircase import (
     peak_load_per_request,
 )
 from costadvisor.economics.names import names_by_id
-from costadvisor.economics.options import ApiOption, HybridOption, Option, SelfHostOption
+from costadvisor.economics.options import ApiOption, HybridOption, Option, RoutedOption, SelfHostOption
 from costadvisor.economics.staircase import Cheaper, cheaper_stretches, merged
 from costadvisor.economics.values import VOLUME, Exact, Sample
 
 LOWEST_API_USD, HIGHEST_API_USD = 10.0, 10e6
 MOST_INTERVALS = 20
-PROBES = 241
+PROBES = 1401  # closer to each other than the gaps that are merged
 # Steps of up to so many replicas are probed on both sides; above it a step is less than a hundredth.
 MOST_PROBED_STEPS = 100
 # A multiple of the highest volume at which people, spares and the last step of a fleet no longer count.
@@ -168,12 +168,22 @@ class _Comparison:
     def _probes(self, lowest: float, highest: float) -> Floats:
         """Evenly on a logarithmic scale, and on both sides of the first steps of each month's fleet."""
         found = [np.geomspace(lowest, highest, PROBES)]
-        if isinstance(self.option, SelfHostOption) and paid_around_the_clock(self.option):
-            per_request = peak_load_per_request(self.case, self.option) * np.unique(self.basis.volume)
-            edges = np.outer(1 / (per_request * (1 - TOLERANCE)), np.arange(1, MOST_PROBED_STEPS + 1)).ravel()
-            found += [edges * (1 - NOISE), edges * (1 + NOISE)]
+        for fleet, share in self._fleets():
+            if share > 0 and (paid_around_the_clock(fleet) or is_on_steps(fleet, self.basis)):
+                per_request = share * peak_load_per_request(self.case, fleet) * np.unique(self.basis.volume)
+                edges = np.outer(1 / (per_request * (1 - TOLERANCE)), np.arange(1, MOST_PROBED_STEPS + 1)).ravel()
+                found += [edges * (1 - NOISE), edges * (1 + NOISE)]
         probes = np.unique(np.concatenate(found))
         return probes[(probes >= lowest) & (probes <= highest)]
+
+    def _fleets(self) -> Iterator[tuple[SelfHostOption, float]]:
+        """Those whose steps show in the option's cost, with the share of requests that each of them gets."""
+        if isinstance(self.option, SelfHostOption):
+            yield self.option, 1.0
+        if isinstance(self.option, RoutedOption):
+            for part, share in zip(parts_of(self.case, self.option), shares_of(self.option), strict=True):
+                if isinstance(part, SelfHostOption):
+                    yield part, float(share)
 
     def _usd(self, volume: float) -> Decimal:
         return exact(volume * self.month_1_usd_per_request)

@@ -57,11 +57,11 @@ async def _serve(replica: Replica, host: str, port: int) -> None:
     runner = web.AppRunner(Server(replica).application(), access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
-    bound_host, bound_port = runner.addresses[0][:2]
-    print(json.dumps({"endpoint": f"http://{bound_host}:{bound_port}/v1", "model": "mock"}), flush=True)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    bound_host, bound_port = runner.addresses[0][:2]
+    print(json.dumps({"endpoint": f"http://{bound_host}:{bound_port}/v1", "model": "mock"}), flush=True)
     await ended.wait()
     await runner.cleanup()
 

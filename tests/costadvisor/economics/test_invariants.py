@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from costadvisor.economics import Evaluation, evaluate, parse_case
@@ -54,6 +54,7 @@ workloads = st.fixed_dictionaries(
         "growth_per_month": st.sampled_from([-0.02, 0, 0.03]),
     }
 )
+FLAT: Json = {"requests_per_month": 1e4, "hourly_shape": "flat", "batchable_share": 0, "growth_per_month": 0}
 policies = st.sampled_from([{}, {"policy": "scheduled", "cold_start_s": 100}, {"spare_replicas": 1, "headroom": 0.2}])
 
 
@@ -143,6 +144,7 @@ def test_another_option_never_makes_the_best_worse(workload: Json, kept: set[str
 
 
 @relaxed
+@example(workload=FLAT, kind="router", hourly=3.0)  # a gap of 5 % between two of the evenly spread probes
 @given(workload=workloads, kind=st.sampled_from(BREAKING_EVEN), hourly=st.floats(0.2, 5))
 def test_break_evens_agree_with_a_fine_grid(workload: Json, kind: str, hourly: float) -> None:
     """Month 1: at 400 volumes from $10 to $10M of API spend, an interval is there exactly where it is cheaper.
