@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RankFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: no output was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -54,6 +57,8 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it")
+        if path.resolve() == args.prompts.resolve():
+            raise InputError(f"{path} has the prompts in it: write to another file")
     with contextlib.closing(Engine(args.model, _options(args))) as engine:
         tokenizer = engine.tokenizer  # may be refused, and so comes first
         requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]

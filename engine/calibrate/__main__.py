@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None, target: Target | None = None) -> in
 def _run(args: argparse.Namespace, target: Target | None, stop: threading.Event, announce: Announce) -> int:
     ask = _ask(args)
     journal = _journal(args, ask)
-    measured = calibrate(ask, target or endpoint_target(args) or _embedded(args), stop.is_set, announce, journal)
+    measured = calibrate(
+        ask, target or endpoint_target(args) or _embedded(args, journal), stop.is_set, announce, journal
+    )
     if measured.facts is None:
         announce("stopped", 0.0, "stopped before the engine was ready; nothing was measured", {})
         return STOPPED
@@ -174,11 +176,14 @@ def _workload(args: argparse.Namespace) -> Workload:
     raise InputError("give either --workload FILE, or both --input-tokens N and --output-tokens N")
 
 
-def _embedded(args: argparse.Namespace) -> EmbeddedTarget:
+def _embedded(args: argparse.Namespace, journal: Journal) -> EmbeddedTarget:
+    """What is gone on with gets the KV memory that it began with, whatever is free now."""
+    began = journal.opening and journal.opening.facts.scheduler
     options = EngineOptions(
         dtype=args.dtype,
         device=args.device,
         max_batch=args.max_batch,
+        num_blocks=began.num_blocks if began else None,
         dummy_weights=args.dummy_weights,
         quantization=args.quantization,
         kv_dtype=args.kv_dtype,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.engine import Engine
 from engine.generate import main
 from tests.engine.conftest import save_checkpoint
 
@@ -258,6 +259,26 @@ def test_prompts_that_are_no_text(model: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["--model", str(model), "--prompts", str(prompts), "--out", str(out)]) == 2
     assert capsys.readouterr().err == f"error: {prompts} is not text in UTF-8: give a file with a prompt on each line\n"
     assert not out.exists()
+
+
+def test_the_prompts_are_not_written_over(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(json.dumps(GOOD))
+    assert main(["--model", str(model), "--prompts", str(prompts), "--out", str(prompts)]) == 2
+    assert "has the prompts in it: write to another file" in capsys.readouterr().err
+    assert json.loads(prompts.read_text()) == GOOD
+
+
+def test_an_interrupt_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Engine) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "step", interrupted)
+    assert run(model, [GOOD], tmp_path) == 130
+    assert capsys.readouterr().err == "stopped: no output was written\n"
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_missing_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
