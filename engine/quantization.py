@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from engine import linear
+from engine import footprint, linear
 from engine.config import ModelShape
 from engine.linear import Linear
 from engine.model import Mlp
@@ -38,13 +38,11 @@ def make_linear(quantization: str, *, native: bool) -> MakeLinear:
 
 
 def weight_bytes(shape: ModelShape, value_bytes: int, quantization: str) -> int:
-    """What weight matrices take in a CPU's memory. A tied head is a copy of the embedding in the order that products
-    read it in, or quantized; float32 weights are multiplied as they are."""
-    embedding = shape.vocab * shape.hidden
-    if quantization == "none":
-        copied = embedding if shape.tied and value_bytes == 2 else 0
-        return (shape.weight_values + copied) * value_bytes
-    return embedding * value_bytes + shape.weight_values - (0 if shape.tied else embedding)
+    """What weight matrices take in a CPU's memory: as on a GPU, but a tied head in bfloat16 is a copy of the embedding,
+    in the order that products read it in."""
+    copied = quantization == "none" and shape.tied and value_bytes == 2
+    copy = shape.vocab * shape.hidden * value_bytes if copied else 0
+    return footprint.weight_bytes(shape, value_bytes, quantization) + copy
 
 
 def quantize(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:

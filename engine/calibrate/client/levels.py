@@ -9,6 +9,7 @@ What still runs at the end is cut by closing its connection, and not counted.
 import asyncio
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
@@ -63,7 +64,7 @@ async def _warm(sender: Requests, spec: LevelSpec) -> None:
         await sender.stream(sender.body(Lengths(common + 1, 1, (Span(COMMON, common),))), Answer())
 
 
-class _Loop:
+class _Loop(ABC):
     """A level in progress; its clock starts at 0."""
 
     def __init__(self, sender: Requests, spec: LevelSpec) -> None:
@@ -82,9 +83,9 @@ class _Loop:
     def time(self) -> float:
         return time.monotonic() - self.zero
 
+    @abstractmethod
     async def drive(self) -> None:
         """Send what is due, open the window, and return when the level is over."""
-        raise NotImplementedError
 
     async def run(self, stopped: asyncio.Event, report: Report) -> LevelLog:
         self.driving = asyncio.create_task(self.drive())
@@ -129,6 +130,7 @@ class _Loop:
                 self.starter_answered()
             await asyncio.sleep(PAUSE_S if not self.spec.open_loop else 0)
 
+    @abstractmethod
     def starter_answered(self) -> None:
         """A request of a closed loop's opening burst got its first token, or failed before that."""
 
@@ -239,6 +241,9 @@ class _ClosedLoop(_Loop):
 
 
 class _OpenLoop(_Loop):
+    def starter_answered(self) -> None:
+        """It has no such burst."""
+
     async def drive(self) -> None:
         arrivals = self.spec.arrivals or ()
         chosen = list(itertools.islice(self.requests, len(arrivals)))

@@ -4,6 +4,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -41,16 +42,13 @@ class Simulation:
         self._order = itertools.count()
         self._rng = np.random.default_rng([ask.seed, 3])
         self._arrivals = 0  # since the last tick
-        self._scaler: Autoscaler | None = None
-        if ask.autoscaling is not None:
-            one_replica = model.plan_requests_per_s / (1 + ask.headroom)
-            self._scaler = Autoscaler(ask.autoscaling, one_replica, ask.replicas)
 
     def run(self) -> Tally:
         for _ in range(self.ask.replicas):
             self._ask_for_one(0.0, 0.0)
-        if self._scaler is not None:
-            self._at(TICK_S, self._tick)
+        if self.ask.autoscaling is not None:
+            one_replica = self.model.plan_requests_per_s / (1 + self.ask.headroom)
+            self._at(TICK_S, partial(self._tick, Autoscaler(self.ask.autoscaling, one_replica, self.ask.replicas)))
         for hour in range(1, self.traffic.timeline.hours):
             self._at(hour * self.traffic.timeline.segment_s, lambda at: self.progress(at / self.end_s))
         for at, lengths in self.traffic.arrivals():
@@ -124,20 +122,19 @@ class Simulation:
             self.tally.resent(sent.at_s)
             self._send(at, sent)
 
-    def _tick(self, at: float) -> None:
-        assert self._scaler is not None  # noqa: S101  only then it is on the agenda
+    def _tick(self, scaler: Autoscaler, at: float) -> None:
         for replica in [replica for replica in self.replicas if replica.draining and not replica.live]:
             self._leave(replica, replica.clock_s)
         staying = [replica for replica in self.replicas if not replica.draining]
         outstanding = bool(self.held) or any(replica.live for replica in staying)
-        wanted = self._scaler.wanted(at, self._arrivals, len(staying), outstanding=outstanding)
+        wanted = scaler.wanted(at, self._arrivals, len(staying), outstanding=outstanding)
         self._arrivals = 0
         for _ in range(wanted - len(staying)):
             self._ask_for_one(at, self.ask.scale_up_delay_s)
         for replica in staying[wanted:]:
             self._give_back(replica, at)
         if at + TICK_S <= self.end_s:
-            self._at(at + TICK_S, self._tick)
+            self._at(at + TICK_S, partial(self._tick, scaler))
 
     def _give_back(self, replica: Replica, at: float) -> None:
         """Nobody is sent to it any more, and it goes when the last has left it."""

@@ -4,21 +4,8 @@ import pytest
 
 from engine.calibrate import capacity
 from engine.calibrate.step_model import StepModel
-from engine.config import ModelShape, SchedulerConfig
-
-TRUTH = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
-LIMITS = SchedulerConfig(max_batch=32, token_budget=512, block_size=16, num_blocks=4096, max_model_len=4096)
-SHAPE = ModelShape.from_config(
-    {
-        "model_type": "llama",
-        "num_attention_heads": 4,
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "intermediate_size": 128,
-        "vocab_size": 300,
-        "max_position_embeddings": 4096,
-    }
-)
+from engine.calibrate.truth import LIMITS, STEP
+from engine.config import SchedulerConfig
 
 
 @pytest.fixture
@@ -30,7 +17,7 @@ def few_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def truth() -> StepModel:
-    return TRUTH
+    return STEP
 
 
 @pytest.fixture

@@ -19,23 +19,13 @@ from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import StepModel
 from engine.calibrate.targets import TargetError
 from engine.calibrate.targets.simulated import SimulatedTarget
+from engine.calibrate.truth import SHAPE
 from engine.calibrate.workload import Lengths, Workload, workload_fixed
-from engine.config import ModelShape, SchedulerConfig
+from engine.config import SchedulerConfig
 from engine.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("few_simulated")
 
-SHAPE = ModelShape.from_config(
-    {
-        "model_type": "llama",
-        "num_attention_heads": 4,
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "intermediate_size": 128,
-        "vocab_size": 300,
-        "max_position_embeddings": 4096,
-    }
-)
 SERVED = workload_fixed(200, 10)
 LOOSE = Slo(400, 45)
 

@@ -15,10 +15,10 @@ from engine.calibrate.assemble import raw_rows, record_of
 from engine.calibrate.protocol import Ask, calibrate
 from engine.calibrate.record import Record, record_read
 from engine.calibrate.slo import Slo
-from engine.calibrate.step_model import StepModel
 from engine.calibrate.targets.simulated import SimulatedTarget
+from engine.calibrate.truth import SHAPE, STEP
 from engine.calibrate.workload import workload_fixed
-from engine.config import ModelShape, SchedulerConfig
+from engine.config import SchedulerConfig
 from engine.errors import InputError
 
 SCHEMA_FILE = Path("docs/calibration.schema.json")
@@ -28,20 +28,8 @@ FIRST_FORM = Path(__file__).with_name("record_of_the_first_form.json")
 @pytest.fixture(scope="module")
 def made() -> tuple[Record, bytes]:
     """A record of a simulated server, and its raw rows."""
-    shape = ModelShape.from_config(
-        {
-            "model_type": "llama",
-            "num_attention_heads": 4,
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "intermediate_size": 128,
-            "vocab_size": 300,
-            "max_position_embeddings": 4096,
-        }
-    )
-    truth = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
-    target = SimulatedTarget(SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096), truth.ms)
-    ask = Ask(shape, workload_fixed(100, 6), Slo(400, 45), seed=1, max_minutes=1.0)
+    target = SimulatedTarget(SchedulerConfig(max_batch=8, num_blocks=512, max_model_len=4096), STEP.ms)
+    ask = Ask(SHAPE, workload_fixed(100, 6), Slo(400, 45), seed=1, max_minutes=1.0)
     measured = calibrate(ask, target, lambda: False, lambda *line: None)
     data, raw = raw_rows(measured, "record.raw.jsonl.gz")
     return record_of(ask, measured, Path("tiny"), dummy_weights=True, raw=raw), data

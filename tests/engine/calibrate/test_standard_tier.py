@@ -13,9 +13,9 @@ from engine.calibrate.record import Record
 from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import StepModel
 from engine.calibrate.targets.simulated import SimulatedTarget
+from engine.calibrate.truth import SHAPE
 from engine.calibrate.workload import workload_fixed
 from engine.config import SchedulerConfig
-from tests.engine.calibrate.conftest import SHAPE
 
 pytestmark = pytest.mark.usefixtures("few_simulated")
 
