@@ -102,11 +102,14 @@ class BlockPool:
         return content
 
     def reset(self) -> None:
-        """Forget all content; running requests keep their blocks."""
+        """Forget all content; running requests keep their blocks.
+
+        Idle blocks are handed out in ascending order again: a sequence whose blocks lie together is read a quarter
+        faster on a CPU, so what is measured from here on must not depend on what ran before.
+        """
         for _, block in list(self._index.values()):
             self._forget(block)
-            if self._references[block] == 0:
-                self._idle.move_to_end(block, last=False)
+        self._idle = OrderedDict.fromkeys(sorted(self._idle))
 
     def _forget(self, block: int) -> None:
         key = self._key[block]
