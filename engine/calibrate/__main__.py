@@ -69,8 +69,8 @@ def _run(args: argparse.Namespace, target: Target | None, stop: threading.Event,
     announce(
         phase,
         percent,
-        _summary(record, journal if stop.is_set() else None),
-        {"record": str(args.out), "sha256": record.sha256},
+        in_words(record, journal if stop.is_set() else None),
+        {"record": str(args.out), "sha256": record.sha256, "flags": [flag.message for flag in record.flags]},
     )
     if record.complete:
         journal.remove()
@@ -205,7 +205,8 @@ def _write(ask: Ask, measured: Measured, args: argparse.Namespace) -> Record:
     return record
 
 
-def _summary(record: Record, resumable: Journal | None) -> str:
+def in_words(record: Record, resumable: Journal | None = None) -> str:
+    """What a calibration found, in a sentence."""
     derived, slo = record.derived, record.slo
     limits = f"p95 TTFT {slo.ttft_p95_ms:g} ms and p95 TPOT {slo.tpot_p95_ms:g} ms"
     if not record.complete:
@@ -221,8 +222,9 @@ def _summary(record: Record, resumable: Journal | None) -> str:
     if derived.max_rate is None:
         return f"no rate: {record.grade.basis} ({limits})"
     rate = derived.max_rate
+    least = "at least " if derived.binding == "saturation" else ""
     return (
-        f"{rate.requests_per_s:.3g} requests/s ({rate.low:.3g} to {rate.high:.3g}) inside {limits}, "
+        f"{least}{rate.requests_per_s:.3g} requests/s ({rate.low:.3g} to {rate.high:.3g}) inside {limits}, "
         f"bound by {derived.binding}; grade {record.grade.letter}: {record.grade.basis}"
     )
 

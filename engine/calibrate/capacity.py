@@ -34,6 +34,7 @@ TOKENS_PER_RUN = 250_000
 LONG_RUN = 6  # times as many requests, where their own luck must not show beside what was measured,
 MOST_LONG_TOKENS = 400_000  # and no more tokens than these, for the time it takes
 WARM_IN_SHARE = 0.1
+SATURATION_KNOWN = 0.05  # windows of seconds know the rate of a full replica no better
 # Student's t, 97.5 %, by degrees of freedom; the normal value from 30 on.
 T_975 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09, 30: 1.96}
 
@@ -125,12 +126,18 @@ class Search:
 
 
 def max_rate(
-    search: Search, model: StepTime, held_out: Sequence[StepTime], unsteadiness: float, saturation_per_s: float
+    search: Search,
+    model: StepTime,
+    held_out: Sequence[StepTime],
+    unsteadiness: float,
+    saturation_per_s: float,
+    error: float = 0.0,
 ) -> MaxRate:
     """Find λ* up to the saturated rate.
 
     Its interval joins what each level decides (`held_out`, models that leave one level out) and the spread between runs
-    of the simulation. Its low end is that of a machine whose every step is slower by `unsteadiness`.
+    of the simulation; it is never narrower than `error`, by which the model is off on a typical step, and at the
+    saturated rate than that is known. Its low end is that of a machine whose every step is slower by `unsteadiness`.
     """
     coarse, best, binding = _coarse(search, model, saturation_per_s)
     fine: list[CurvePoint] = []
@@ -139,11 +146,11 @@ def max_rate(
         _, slow, _ = _coarse(search, partial(_slow, model, 1 + unsteadiness), saturation_per_s)
         slowed = min(1.0, (slow or coarse[1].rate) / best)
         fine, best, binding = _refine(search, model, best, saturation_per_s)
-        spread = _spread(search, held_out, fine)
+        spread = max(_spread(search, held_out, fine), 1 + error, 1 + SATURATION_KNOWN * (binding == "saturation"))
     return MaxRate(
         requests_per_s=best,
         low=best / spread * slowed if best is not None else None,
-        high=min(best * spread, max(best, saturation_per_s)) if best is not None else None,
+        high=min(best * spread, max(best, saturation_per_s) * (1 + SATURATION_KNOWN)) if best is not None else None,
         binding=binding,
         alone=coarse[0],
         curve=tuple(sorted([*coarse, *fine], key=lambda point: point.rate)),

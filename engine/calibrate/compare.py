@@ -18,6 +18,7 @@ IDENTITY = {
     "tier": "tier",
     "basis": "basis",
     "grade": "grade",
+    "minutes": "took, minutes",
     "binding": "bound by",
 }
 
@@ -76,6 +77,10 @@ def in_words(comparison: Comparison) -> Iterator[str]:
         yield f"B sustains {interval}: they differ."
     else:
         yield f"B sustains {interval}: no difference that these intervals would show."
+    minutes = [side["minutes"] for side in (comparison.a, comparison.b)]
+    if None not in minutes and comparison.a["tier"] != comparison.b["tier"]:
+        times = f"{minutes[1] / minutes[0]:.2g} times as long"
+        yield f"B's rate is {100 * (rate.ratio - 1):+.1f} % off that of A, and took {times}."
 
 
 def _rate(side: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from engine.calibrate.interpolate import monotone_curve
 from engine.calibrate.record import Record
 from engine.calibrate.record_derived import MaxRate
 from engine.calibrate.record_parts import WorkloadAsked
+from engine.calibrate.step_model import StepModel
 
 SAME_MEAN = 0.05  # of mean lengths, where a workload's own lengths are unknown
 NOT_LENGTHS = {"kind", "mean_input_tokens", "mean_output_tokens", "burstiness", "prefix_hit_share", "trace", "preset"}
@@ -90,6 +91,7 @@ def _identity(record: Record) -> dict[str, Any]:
         "tier": record.tier,
         "grade": record.grade.letter,
         "basis": record.grade.basis,
+        "minutes": sum(record.wall_s.values()) / 60 if record.wall_s else None,
         "requests_per_s": rate and rate.requests_per_s,
         "low": rate and rate.low,
         "high": rate and rate.high,
@@ -169,9 +171,21 @@ def _rate(a: MaxRate | None, b: MaxRate | None) -> Rate | None:
 
 def _coefficients(a: Record, b: Record) -> dict[str, tuple[float, float]]:
     fits = [record.derived.step_model for record in (a, b)]
-    if fits[0] is None or fits[1] is None:
+    models = [StepModel.read(fit.coefficients) for fit in fits if fit is not None]
+    if len(models) < len(fits):
         return {}
-    return {term: (value, fits[1].coefficients[term]) for term, value in fits[0].coefficients.items()}
+    ours, theirs = models
+    terms = dict.fromkeys([*ours.coefficients, *theirs.coefficients])
+    return {term: (_coefficient(ours, term), _coefficient(theirs, term)) for term in terms}
+
+
+def _coefficient(model: StepModel, term: str) -> float:
+    """One of the model's own, or of a bend that it does not have, the slope that goes straight on there."""
+    while term not in model.coefficients:
+        slope, knot = term.split("_")
+        lower = [bend.knot for bend in model.bends if bend.knot < int(knot)]
+        term = f"{slope}_{lower[-1]}" if lower else slope
+    return model.coefficients[term]
 
 
 def _curves(a: Record, b: Record) -> Iterator[CurveRow]:

@@ -8,11 +8,12 @@ from typing import Literal, cast
 from engine.calibrate.capacity import METRICS, T_975, Binding
 from engine.calibrate.capacity import CurvePoint as SimulatedPoint
 from engine.calibrate.capacity import Metric as Limited
-from engine.calibrate.measured import Measured, MeasuredLevel
+from engine.calibrate.measured import Measured, MeasuredLevel, output_tokens_per_s
 from engine.calibrate.metrics import percentile, samples_needed
 from engine.calibrate.protocol import Ask
-from engine.calibrate.protocol.prediction import FEWEST_REQUESTS
 from engine.calibrate.record_derived import (
+    FEWEST_REQUESTS,
+    MEANS,
     Compared,
     CurvePoint,
     Derived,
@@ -25,22 +26,24 @@ from engine.calibrate.record_derived import (
     SweepPoint,
     Verification,
 )
-from engine.calibrate.step_model import TERMS, Fit
+from engine.calibrate.step_model import Fit
 from engine.calibrate.summary import counted_requests, latencies
 
 AGREES_WITHIN = 0.10
+REFUTED_BEYOND = 0.25  # between the two a rate is stated whose interval is wider by as much
 VOID_DRIFT = 0.08
-CONTENDED_RUNS = 1 / 3  # of a sweep; with more it says something of the neighbour
+CONTENDED_LEVELS = 1 / 3  # of all, or of a sweep; with more they say something of the neighbour
 
 
 def derived_part(ask: Ask, measured: Measured) -> Derived:
     found = measured.max_rate
-    no_rate = _no_rate(measured)
-    fastest = _fastest(measured)
+    check = _verification(measured)
+    no_rate = _no_rate(measured, check)
+    fastest = measured.fastest
     alone = _alone(measured)
     return Derived(
         saturation=_saturation(ask, fastest),
-        max_rate=None if no_rate else _measured_rate(measured) or _predicted_rate(measured),
+        max_rate=None if no_rate else _measured_rate(measured) or _widened(_predicted_rate(measured), check),
         no_rate_because=no_rate,
         binding=_binding(ask, measured),
         alone_ttft_p95_ms=alone.get("ttft_p95_ms"),
@@ -49,14 +52,14 @@ def derived_part(ask: Ask, measured: Measured) -> Derived:
         simulated_requests=found.simulated_requests if found else None,
         simulated_requests_per_wall_s=found.simulated_requests_per_wall_s if found else None,
         step_model=_step_model(measured, measured.fit) if measured.fit else None,
-        verification=_verification(measured),
+        verification=check,
         drift=measured.drift,
         energy_j_per_token=_energy_per_token(fastest),
         sweep=_sweep(measured),
     )
 
 
-def _no_rate(measured: Measured) -> NoRate | None:
+def _no_rate(measured: Measured, check: Verification | None) -> NoRate | None:
     """Why no rate can be stated, or None when one can."""
     if not measured.complete:
         return "incomplete"
@@ -64,6 +67,10 @@ def _no_rate(measured: Measured) -> NoRate | None:
         return "void"
     if measured.sweep is not None:
         return _no_measured_rate(measured)
+    if contended_share(measured.levels) > CONTENDED_LEVELS:
+        return "contended"
+    if check is not None and refuted(measured, check):
+        return "model_misfit"
     if measured.max_rate is not None:
         return "slo_unreachable" if measured.max_rate.requests_per_s is None else None
     if measured.infeasible:
@@ -75,13 +82,32 @@ def _no_rate(measured: Measured) -> NoRate | None:
 
 
 def _no_measured_rate(measured: Measured) -> NoRate | None:
-    runs = [level for level in measured.levels if level.spec.open_loop]
-    contended = sum(level.cpu.contended for level in runs)
-    if contended > CONTENDED_RUNS * len(runs):
+    if contended_share([level for level in measured.levels if level.spec.open_loop]) > CONTENDED_LEVELS:
         return "contended"
     if _measured_rate(measured):
         return None
     return "slo_unreachable" if measured.infeasible else "no_level_inside"
+
+
+def contended_share(levels: Sequence[MeasuredLevel]) -> float:
+    """Of levels, those during which others used the CPU."""
+    return sum(level.cpu.contended for level in levels) / len(levels) if levels else 0.0
+
+
+def refuted(measured: Measured, check: Verification) -> bool:
+    """Whether what was sent in open loop is so far off that nothing can be said of the rate."""
+    level = next(level for level in measured.levels if level.spec.id == check.level)
+    attempted = len(counted_requests(level))
+    hanging = attempted >= FEWEST_REQUESTS and check.requests < (1 - REFUTED_BEYOND) * attempted
+    return hanging or (check.disagrees and check.worst > REFUTED_BEYOND)
+
+
+def _widened(rate: MaxRate | None, check: Verification | None) -> MaxRate | None:
+    """A predicted rate whose verification was off, in latencies, is not known better than they are."""
+    if rate is None or check is None or not check.disagrees:
+        return rate
+    wider = 1 + max(check.worst, AGREES_WITHIN)
+    return rate.model_copy(update={"low": rate.low / wider, "high": rate.high * wider})
 
 
 def _measured_rate(measured: Measured) -> MaxRate | None:
@@ -138,21 +164,16 @@ def _sweep(measured: Measured) -> Sweep | None:
     )
 
 
-def _fastest(measured: Measured) -> MeasuredLevel | None:
-    usable = [level for level in measured.levels if level.usable and not level.spec.open_loop]
-    fastest = max(usable, key=lambda level: level.output_tokens_per_s, default=None)
-    return fastest if fastest and fastest.output_tokens else None
-
-
-def _saturation(ask: Ask, fastest: MeasuredLevel | None) -> Saturation | None:
-    if fastest is None:
+def _saturation(ask: Ask, fastest: Sequence[MeasuredLevel]) -> Saturation | None:
+    if not fastest:
         return None
+    output, seconds = output_tokens_per_s(fastest), sum(level.window_s for level in fastest)
     return Saturation(
-        level=fastest.spec.id,
-        concurrency=fastest.spec.concurrency,
-        requests_per_s=fastest.output_tokens_per_s / ask.workload.mean[1],
-        output_tokens_per_s=fastest.output_tokens_per_s,
-        total_tokens_per_s=(fastest.input_tokens + fastest.output_tokens) / fastest.window_s,
+        level=fastest[0].spec.id,
+        concurrency=fastest[0].spec.concurrency,
+        requests_per_s=output / ask.workload.mean[1],
+        output_tokens_per_s=output,
+        total_tokens_per_s=output + sum(level.input_tokens for level in fastest) / seconds,
     )
 
 
@@ -185,8 +206,8 @@ def _mean_interval(runs: Sequence[float]) -> tuple[float, float] | None:
 
 def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
     return StepModelFit(
-        terms=TERMS,
-        coefficients={term: getattr(fit.model, term) for term in TERMS},
+        terms=tuple(fit.model.coefficients),
+        coefficients=fit.model.coefficients,
         covariance=fit.covariance,
         levels=tuple(level.spec.id for level in measured.fitted),
         steps=fit.steps,
@@ -215,7 +236,7 @@ def _verification(measured: Measured) -> Verification | None:
     level = next(level for level in measured.levels if level.spec.id == replayed.spec.id)
     compared = _compared(level, replayed)
     finished = len(latencies(level)["ttft"])
-    means = [line for line in compared if line.metric in ("ttft_mean_ms", "tpot_mean_ms")]
+    means = [line for line in compared if line.metric in MEANS]
     return Verification(
         level=level.spec.id,
         requests_per_s=replayed.rate,
@@ -256,9 +277,9 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _energy_per_token(fastest: MeasuredLevel | None) -> float | None:
+def _energy_per_token(fastest: Sequence[MeasuredLevel]) -> float | None:
     """Joules of the whole GPU for each token, input and output alike, at saturation."""
-    if fastest is None or fastest.gpu is None or fastest.gpu.energy_j is None:
-        return None
-    tokens = sum(step.sampled + step.prefill_tokens for step in fastest.log.steps)
-    return fastest.gpu.energy_j / tokens if tokens else None
+    joules = [level.gpu.energy_j if level.gpu else None for level in fastest]
+    known = [energy for energy in joules if energy is not None]
+    tokens = sum(step.sampled + step.prefill_tokens for level in fastest for step in level.log.steps)
+    return sum(known) / tokens if tokens and len(known) == len(joules) else None

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from engine.calibrate.capacity import METRICS
 from engine.calibrate.contention import CONTENDED
-from engine.calibrate.derive import VOID_DRIFT
+from engine.calibrate.derive import CONTENDED_LEVELS, VOID_DRIFT, contended_share, refuted
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
 from engine.calibrate.plan import SWEEP_WINDOW_S
 from engine.calibrate.protocol import Ask
+from engine.calibrate.protocol.mapping import SLOW
 from engine.calibrate.record import RUNS_FOR_A
-from engine.calibrate.record_derived import Derived, Sweep
+from engine.calibrate.record_derived import MEANS, Derived, Sweep
 from engine.calibrate.record_parts import Flag, FlagCode
 from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import MOST_MDAPE
@@ -35,7 +36,7 @@ def flags_of(ask: Ask, measured: Measured, derived: Derived) -> tuple[Flag, ...]
     found += _of_run(measured)
     found += _of_prefixes(ask, measured)
     found += _of_prediction(measured, derived)
-    found += _of_sweep(ask, measured, derived) if derived.sweep else _of_verification(derived)
+    found += _of_sweep(ask, measured, derived) if derived.sweep else _of_verification(measured, derived)
     return tuple(found)
 
 
@@ -96,6 +97,11 @@ def _of_run(measured: Measured) -> Iterator[Flag]:
     if measured.soak and not measured.soak.settled:
         message = f"step times still changed after {measured.soak.seconds:.0f} s of warm-up"
         yield _flag("not_settled", message, measured.soak.slope_percent_per_min, None)
+    share = contended_share(measured.levels)
+    if share > CONTENDED_LEVELS:
+        count = sum(level.cpu.contended for level in measured.levels)
+        message = f"other processes used the CPU in {count} of {len(measured.levels)} levels, too many to state a rate"
+        yield _flag("cpu_contended", message, share, CONTENDED_LEVELS)
     if measured.complete and measured.drift is None:
         yield _flag("drift", "drift is unknown: other processes disturbed a reference level", None, DRIFT)
     if measured.drift is not None and abs(measured.drift) > DRIFT:
@@ -121,6 +127,13 @@ def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
                 f" (it is {100 * fit.fitted_mdape:.1f} % off where it was fitted: the machine does not hold still)"
             )
         yield _flag("model_misfit", message, fit.mdape, MOST_MDAPE)
+    if measured.slow:
+        ids = ", ".join(level.spec.id for level in measured.slow)
+        message = (
+            f"the machine was slower in {ids} than in another run of the same level, by over {100 * SLOW:.0f} %; the "
+            "step model leaves them out"
+        )
+        yield _flag("unsteady", message, len(measured.slow), 0)
     if fit and fit.unsteadiness > UNSTEADY:
         message = (
             f"the machine was slower at times, by {100 * fit.unsteadiness:.0f} % over all iterations, though nobody "
@@ -139,6 +152,13 @@ def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
         message = f"at the predicted rate {measured.simultaneous} sequences run at once; levels went up to {most}"
         yield _flag("unresolved", message, measured.simultaneous, most)
     rate = derived.max_rate
+    if rate is not None and derived.binding == "saturation" and derived.sweep is None and derived.saturation:
+        at = f"{derived.saturation.concurrency} at a time"
+        message = (
+            f"no limit is crossed up to {rate.requests_per_s:.3g} requests/s, which is all that closed loops reached "
+            f"({at}); more was not measured"
+        )
+        yield _flag("unresolved", message, rate.requests_per_s, derived.saturation.requests_per_s)
     if rate is not None:
         half = (rate.high - rate.low) / 2 / rate.requests_per_s
         widest = WIDE_INTERVAL if rate.method == "simulated" else WIDE_MEASURED
@@ -146,7 +166,7 @@ def _of_prediction(measured: Measured, derived: Derived) -> Iterator[Flag]:
             yield _flag("unresolved", f"the rate is known to ±{100 * half:.0f} % only", half, widest)
 
 
-def _of_verification(derived: Derived) -> Iterator[Flag]:
+def _of_verification(measured: Measured, derived: Derived) -> Iterator[Flag]:
     check = derived.verification
     if check is None:
         yield _flag("not_verified", "no open-loop level was measured beside its prediction", None, None)
@@ -159,10 +179,19 @@ def _of_verification(derived: Derived) -> Iterator[Flag]:
             f"{minutes:.1f} minutes, so means are compared"
         )
         yield _flag("few_samples", message, check.requests, needed, check.level)
-    if not check.agrees:
-        worst = max((abs(line.deviation) for line in check.compared), default=None)
-        message = f"prediction and {check.level} agree less than the {100 * check.limit:.0f} % asked for"
-        yield _flag("not_verified", message, worst, check.limit, check.level)
+    if check.agrees:
+        return
+    means = "; ".join(
+        f"mean {line.metric[:4].upper()} {line.measured:.4g} ms where {line.predicted:.4g} ms were predicted"
+        for line in check.compared
+        if line.metric in MEANS
+    )
+    message = f"{check.level} and its prediction agree less than the {100 * check.limit:.0f} % asked for: {means}"
+    if refuted(measured, check):
+        message += "; so no rate is stated"
+    elif derived.max_rate is not None and check.disagrees:
+        message += "; the interval is wider by as much"
+    yield _flag("not_verified", message, check.worst, check.limit, check.level)
 
 
 def _of_sweep(ask: Ask, measured: Measured, derived: Derived) -> Iterator[Flag]:
@@ -179,7 +208,9 @@ def _of_sweep(ask: Ask, measured: Measured, derived: Derived) -> Iterator[Flag]:
         message = f"{sweep.runs_near} open-loop runs were within 10 % of the rate; {RUNS_FOR_A} are wanted"
         yield _flag("not_verified", message, sweep.runs_near, RUNS_FOR_A)
     if measured.sweep is not None and measured.sweep.above:
-        yield _flag("unresolved", "no rate that was measured is over a limit; more may be possible", None, None)
+        highest = max(point.requests_per_s for point in sweep.points)
+        message = f"no rate that was measured is over a limit, up to {highest:.3g} requests/s; more may be possible"
+        yield _flag("unresolved", message, rate.requests_per_s, highest)
     predicted = sweep.predicted
     off = predicted.requests_per_s / rate.requests_per_s - 1 if predicted else 0.0
     if abs(off) > PREDICTED_WITHIN:

@@ -1,5 +1,6 @@
 """What a calibration has brought so far; a stopped one keeps what is here. `assemble` makes the record of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.calibrate.capacity import MaxRate, Metric
@@ -69,6 +70,12 @@ class MeasuredLevel:
         return self.log.window is not None and self.log.window[0] < at <= self.log.window[1]
 
 
+def output_tokens_per_s(runs: Sequence[MeasuredLevel]) -> float:
+    """Over all windows of runs at the same N."""
+    seconds = sum(level.window_s for level in runs)
+    return sum(level.output_tokens for level in runs) / seconds if seconds else 0.0
+
+
 @dataclass(slots=True)
 class Measured:
     """Filled phase by phase."""
@@ -84,6 +91,7 @@ class Measured:
     soak: Soak | None = None
     levels: list[MeasuredLevel] = field(default_factory=list)
     fitted: tuple[MeasuredLevel, ...] = ()
+    slow: tuple[MeasuredLevel, ...] = ()  # the machine was slower in them than in another run of the same N
     fit: Fit | None = None
     max_rate: MaxRate | None = None
     simultaneous: int | None = None  # sequences at once in 99 % of the simulated steps at λ*
@@ -98,6 +106,16 @@ class Measured:
     def alike(self) -> list[MeasuredLevel]:
         """The levels whose traffic is the workload's."""
         return [level for level in self.levels if level.spec.purpose not in ("bursty", "prefix_sharing")]
+
+    @property
+    def fastest(self) -> list[MeasuredLevel]:
+        """The runs of the closed loop that brought the most tokens a second; empty where none did."""
+        runs = self.fitted or [level for level in self.levels if level.usable and not level.spec.open_loop]
+        by_concurrency: dict[int | None, list[MeasuredLevel]] = {}
+        for level in runs:
+            by_concurrency.setdefault(level.spec.concurrency, []).append(level)
+        found = max(by_concurrency.values(), key=output_tokens_per_s, default=[])
+        return found if output_tokens_per_s(found) else []
 
     def purpose(self, purpose: str) -> list[MeasuredLevel]:
         return [level for level in self.levels if level.spec.purpose == purpose]

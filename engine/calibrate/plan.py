@@ -18,15 +18,16 @@ MOST_VERIFICATION_S = 120.0
 MOST_VERIFICATION_REQUESTS = 200
 LEAST_WINDOW_S = 0.5
 MOST_SOAK_SLICE_S = 5.0
-OPENING_SHARE = 0.5  # of a window, at most, for the opening burst of a level
-REFERENCE_SHARE = 0.6  # of a step-map window
+PASSES = 2  # of the step map: a slow stretch of the machine seldom falls on the same level twice
+OPENING_SHARE = 0.75  # of a level's windows, at most, that its opening bursts may take
+REFERENCE_SHARE = 0.6  # of a level's windows
 VERIFICATION_WINDOWS = 3.0
 SIMULATION_S_PER_OUTPUT_TOKEN = 0.08  # about 10,000 simulated requests
 MOST_SIMULATION_S = 25.0
 REFERENCE_CONCURRENCY = {"cpu": 4, "cuda": 8}
 UNKNOWN_REFERENCE = 8  # of a black box
 UNKNOWN_ROWS = 256
-WANTED_LEVELS = 5
+WANTED_LEVELS = 6
 LEAST_GAIN = 0.03
 MOST_TPOT = 3.0  # times the SLO
 
@@ -44,7 +45,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Levels of the step map, ascending, and the seconds of each window.
+    """Levels of the step map, ascending, the seconds of each window, and how many times each level is run.
 
     `verification_s` is for everything in open loop: one level in the quick tier, the whole sweep in the others.
     """
@@ -56,6 +57,7 @@ class Plan:
     verification_s: float
     simulation_s: float
     total_s: float
+    passes: int = 1
 
     @property
     def after_s(self) -> float:
@@ -85,30 +87,33 @@ def plan_levels(
 ) -> Plan:
     """Share what is left of the time among reference, step map, simulation and verification.
 
-    A level fits when its opening burst takes no longer than half its window, and its requests fit into KV memory, as
-    far as the limits are known. With a `map_share` below 1 the rest of the time is kept for a sweep.
+    A level fits when its opening bursts take no longer than three quarters of its windows, and its requests fit into KV
+    memory, as far as the limits are known. With a `map_share` below 1 the rest of the time is kept for a sweep. Of a
+    black box, whose steps nobody sees, each level is run once.
     """
     total = TARGET_SHARE * max_s
     target = total if map_share == 1 else elapsed_s + map_share * max(0.0, total - elapsed_s)
     simulation = min(MOST_SIMULATION_S, SIMULATION_S_PER_OUTPUT_TOKEN * workload.mean[1])
     left = max(0.0, target - elapsed_s - simulation)
     windows = VERIFICATION_WINDOWS if map_share == 1 else 0.0
+    passes = 1 if limits is None else PASSES
     ladder: tuple[int, ...] = (1,)
     for top in _doublings(_most_at_once(limits, workload)):
         longer = _with_midpoints(top)
-        if top * pace.prefill_s > OPENING_SHARE * _window(left, longer, pace, windows):
+        if passes * top * pace.prefill_s > OPENING_SHARE * _level_s(left, longer, pace, passes, windows):
             break
         ladder = longer
     most_s = min(MOST_WINDOW_S, MOST_WINDOW_REQUESTS * pace.request_s(workload))
-    window = max(LEAST_WINDOW_S, min(most_s, _window(left, ladder, pace, windows)))
+    level_s = max(passes * LEAST_WINDOW_S, min(most_s, _level_s(left, ladder, pace, passes, windows)))
     return Plan(
         reference=min(REFERENCE_CONCURRENCY.get(device, UNKNOWN_REFERENCE), ladder[-1]),
         ladder=ladder,
-        window_s=window,
-        reference_s=REFERENCE_SHARE * window,
-        verification_s=windows * window if windows else total - target,
+        window_s=level_s / passes,
+        reference_s=REFERENCE_SHARE * level_s,
+        verification_s=windows * level_s if windows else total - target,
         simulation_s=simulation,
         total_s=max(total, elapsed_s),
+        passes=passes,
     )
 
 
@@ -126,17 +131,17 @@ def _doublings(most: int) -> Iterable[int]:
 
 
 def _with_midpoints(top: int) -> tuple[int, ...]:
-    """1, 2, 4, … top; with 3, 6, … between them while that makes too few levels to judge a model by."""
+    """1, 2, 4, … top; with midpoints from the top down while that makes too few levels to judge a model by."""
     levels = list(_doublings(top))
-    midpoints = [3 * level // 2 for level in levels[1:-1]]
+    midpoints = [3 * level // 2 for level in levels[1:-1]][::-1]
     missing = max(0, WANTED_LEVELS - len(levels))
     return tuple(sorted(levels + midpoints[:missing]))
 
 
-def _window(left_s: float, ladder: tuple[int, ...], pace: Pace, verification_windows: float) -> float:
-    """Seconds a window can have when all levels of a ladder are run."""
+def _level_s(left_s: float, ladder: tuple[int, ...], pace: Pace, passes: int, verification_windows: float) -> float:
+    """Seconds that a level's windows can have together when all levels of a ladder are run."""
     reference = min(REFERENCE_CONCURRENCY["cuda"], ladder[-1])
-    openings = (sum(ladder) + 2 * reference) * pace.prefill_s
+    openings = (passes * sum(ladder) + 2 * reference) * pace.prefill_s
     return (left_s - openings) / (len(ladder) + 2 * REFERENCE_SHARE + verification_windows)
 
 
@@ -150,11 +155,12 @@ class Outcome:
 
 
 def worth_running(concurrency: int, seen: Mapping[int, Outcome], slo: Slo) -> bool:
-    """False above a level that thrashed KV memory or was three times too slow, or after two steps without gain."""
-    below = sorted(level for level in seen if level < concurrency)
+    """False above a level that thrashed KV memory or was three times too slow, or after two doublings without gain."""
+    below = [level for level in seen if level < concurrency]
+    doublings = sorted(level for level in below if level.bit_count() == 1)
     gains = [
         seen[high].output_tokens_per_s / seen[low].output_tokens_per_s - 1
-        for low, high in itertools.pairwise(below)
+        for low, high in itertools.pairwise(doublings)
         if seen[low].output_tokens_per_s
     ]
     flat = any(first < LEAST_GAIN and second < LEAST_GAIN for first, second in itertools.pairwise(gains))

@@ -52,7 +52,8 @@ class Bar:
     def __call__(self, phase: str, percent: float, message: str, more: dict[str, Any]) -> None:
         if phase in LAST:
             self._progress.stop()
-            self._progress.console.print(message, markup=False, highlight=False)
+            for line in (message, *(f"  ! {flag}" for flag in more.get("flags", ()))):
+                self._progress.console.print(line, markup=False, highlight=False)
             return
         self._progress.start()
         if "output_tokens_per_s" in more:

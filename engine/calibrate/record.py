@@ -120,8 +120,11 @@ class Record(Part):
             return self._grade_scaled(self.derived.scaled)
         if self.derived.max_rate is None:
             return self._grade_without_rate()
-        verified = self.derived.verification is not None and self.derived.verification.agrees
+        check = self.derived.verification
+        verified = check is not None and check.agrees
         if self.tier is not None and self.derived.max_rate.method == "simulated":
+            if check is not None and check.disagrees:
+                return Grade("C", f"predicted, one open-loop level is {100 * check.worst:.0f} % off")
             return Grade("B", "predicted, one open-loop level agrees" if verified else "predicted, not verified")
         sweep = self.derived.sweep
         if sweep is not None and sweep.runs_near >= RUNS_FOR_A:

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from engine.calibrate.record_parts import Count, Name, NotNegative, Part, Positive
 
+FEWEST_REQUESTS = 5  # of a verification
+MEANS = ("ttft_mean_ms", "tpot_mean_ms")  # that judge it
+
 
 class Saturation(Part):
     """The fastest closed-loop level, of an import the fastest of all. A rate to plan with it is not: arrivals that
@@ -70,11 +73,13 @@ class HeldOutLevel(Part):
 class StepModelFit(Part):
     """`ms = a_bucket + b·decode + c·prefill + d·context + e·prefill·context`; covariance in the order of `terms`.
 
-    `mixed` is added to `a_prefill` in a step that decodes as well. `mape` and `mdape`, of which the latter judges the
-    model, are of the worse kind of step, mean over the held-out levels; null when none could be held out.
-    `fitted_mdape` is that of the steps it was fitted to, and `unsteadiness` how much longer those took in all than the
-    model says: stretches in which the machine was slower than it mostly is. The first records had `fitted_mape`
-    instead of these three, and were judged by `mape`.
+    `mixed` is added to `a_prefill` in a step that decodes as well. `b_4` and `d_4`, where they are, stand in place of
+    `b` and `d` for the sequences of a batch beyond the fourth, and so on. A held-out level may be several runs at the
+    same N, "L2+L9"; `levels` leaves out those in which the machine was slower than in another run. `mape` and `mdape`,
+    of which the latter judges the model, are of the worse kind of step, mean over the held-out levels; null when none
+    could be held out. `fitted_mdape` is that of the steps it was fitted to, and `unsteadiness` how much longer those
+    and the left-out runs took in all than the model says: stretches in which the machine was slower than it mostly is.
+    The first records had `fitted_mape` instead of these three, and were judged by `mape`.
     """
 
     terms: tuple[str, ...]
@@ -101,7 +106,7 @@ class Compared(Part):
 
 
 class Verification(Part):
-    """The open-loop level near λ_plan. `agrees`: enough requests, and every mean within the limit."""
+    """The open-loop level near λ_plan. `agrees`: enough requests, all finished, and every mean within the limit."""
 
     level: Name
     requests_per_s: Positive
@@ -110,6 +115,18 @@ class Verification(Part):
     compared: tuple[Compared, ...]
     limit: Positive
     agrees: bool
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether it speaks against the prediction; fewer requests speak neither for nor against."""
+        return not self.agrees and self.requests >= FEWEST_REQUESTS
+
+    @property
+    def worst(self) -> float:
+        """The largest deviation of a mean, over the smaller of the two values."""
+        means = [line for line in self.compared if line.metric in MEANS and line.measured and line.predicted]
+        ratios = [line.measured / line.predicted for line in means]
+        return max((max(ratio, 1 / ratio) - 1 for ratio in ratios), default=0.0)
 
 
 NoRate = Literal[

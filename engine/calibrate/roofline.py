@@ -20,7 +20,7 @@ from engine.calibrate.level import LevelSpec, RequestRow
 from engine.calibrate.record_derived import CurvePoint
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
 from engine.calibrate.slo import Slo
-from engine.calibrate.step_model import StepModel
+from engine.calibrate.step_model import Bend, StepModel
 from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
 
@@ -67,6 +67,7 @@ def scaled_model(model: StepModel, weights_ms: float, ratios: Ratios) -> StepMod
         c=model.c / ratios.flops,
         d=model.d / ratios.bandwidth,
         e=model.e / ratios.flops,
+        bends=tuple(Bend(bend.knot, bend.b / ratios.flops, bend.d / ratios.bandwidth) for bend in model.bends),
     )
 
 

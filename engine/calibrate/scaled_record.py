@@ -11,7 +11,7 @@ from engine.calibrate.preflight import source_facts
 from engine.calibrate.record import Record
 from engine.calibrate.record_derived import CurvePoint, Derived, MaxRate, NoRate, Scaled, StepModelFit
 from engine.calibrate.record_parts import Flag, Gpu, Hardware, WorkloadAchieved
-from engine.calibrate.step_model import TERMS, StepModel
+from engine.calibrate.step_model import StepModel
 
 PROTOCOL = "scaled/1"
 WIDE_INTERVAL = 0.25  # half of it, over the rate
@@ -106,14 +106,15 @@ def _fit(record: Record, model: StepModel | None) -> StepModelFit | None:
     fit = record.derived.step_model
     if fit is None or model is None:
         return None
-    ratios = [getattr(model, term) / fit.coefficients[term] if fit.coefficients[term] else 0.0 for term in TERMS]
+    new, old = model.coefficients, fit.coefficients
+    ratios = [new[term] / old[term] if old[term] else 0.0 for term in fit.terms]
     covariance = tuple(
         tuple(value * row_ratio * ratio for value, ratio in zip(row, ratios, strict=True))
         for row, row_ratio in zip(fit.covariance, ratios, strict=True)
     )
     return StepModelFit(
-        terms=TERMS,
-        coefficients={term: getattr(model, term) for term in TERMS},
+        terms=fit.terms,
+        coefficients={term: new[term] for term in fit.terms},
         covariance=covariance,
         levels=(),
         steps=fit.steps,

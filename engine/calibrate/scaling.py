@@ -152,7 +152,7 @@ def _step_model(record: Record) -> StepModel:
     fit = record.derived.step_model
     if fit is None or record.derived.no_rate_because not in (None, "slo_unreachable"):
         raise InputError(f"the record states no rate ({record.grade.basis}); scale one that does")
-    return StepModel(**fit.coefficients)
+    return StepModel.read(fit.coefficients)
 
 
 def _in_slow_motion(record: Record, ratios: Ratios, kv_tokens: int) -> Rates:

@@ -15,7 +15,16 @@ from functools import partial
 
 import numpy as np
 
-from engine.calibrate.capacity import METRICS, T_975, Binding, CurvePoint, Metric, crossing, monotone
+from engine.calibrate.capacity import (
+    METRICS,
+    SATURATION_KNOWN,
+    T_975,
+    Binding,
+    CurvePoint,
+    Metric,
+    crossing,
+    monotone,
+)
 from engine.calibrate.slo import Slo
 
 NEAR = 0.10  # of λ*: runs this close decide on it
@@ -104,6 +113,7 @@ def sweep_fit(
     root, binding = find(runs, base, everything)
     rates = [point.rate for point in base] if base else [run.rate for run in runs]
     near = sum(root is not None and abs(run.rate / root - 1) <= NEAR + 1e-9 for run in runs)
+    above = root is not None and binding != "saturation" and root >= (1 - 1e-9) * max(rates)
     low = high = None
     if root is not None:
         rng = np.random.default_rng([seed, len(runs)])
@@ -113,8 +123,9 @@ def sweep_fit(
             found, _ = find(drawn, base, rng.choice(everything, len(everything)).tolist() if base else ())
             logs.append(math.log(found or min(rates)))
         spread = math.exp(_t(near) * _enlarged(near) * statistics.stdev(logs))
+        if above or binding == "saturation":
+            spread = max(spread, 1 + SATURATION_KNOWN)  # every draw ends there, however little is known of it
         low, high = root / spread, root * spread
-    above = root is not None and binding != "saturation" and root >= (1 - 1e-9) * max(rates)
     return SweepFit(root, low, high, binding, above, near, tuple(runs))
 
 

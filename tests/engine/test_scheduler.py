@@ -219,6 +219,19 @@ def test_evicted_chain_is_not_found_through_a_reused_block() -> None:
     pool.check([[first], [second]])
 
 
+def test_after_a_reset_blocks_that_lie_together_are_handed_out_together() -> None:
+    pool = BlockPool(num_blocks=9, block_size=1)
+    held, *others = pool.allocate(6)
+    for block in (held, *others):
+        pool.register(block, 0, [block])
+    pool.release(others[::2])
+    pool.release(others[1::2])
+    pool.reset()
+    assert pool.lookup([held], 1)[0] == []
+    assert pool.allocate(7) == [block for block in range(1, 9) if block != held]
+    pool.check([[held], [block for block in range(1, 9) if block != held]])
+
+
 @pytest.mark.parametrize(
     ("prompt", "max_tokens", "words"),
     [(0, 4, "empty"), (90, 20, "100 tokens"), (40, 40, "need 20 KV blocks of 4 tokens, but only 15 exist")],

@@ -46,7 +46,7 @@ class ReplicaModel:
             raise InputError(
                 "derived.step_model of the record is null; a fleet is simulated from a calibration of our own engine"
             )
-        model = StepModel(**{"mixed": 0.0} | fit.coefficients)
+        model = StepModel.read(fit.coefficients)
         return cls(
             config=_config(record),
             step_ms=partial(_slower, model, 1 + (fit.unsteadiness or 0.0)),

@@ -42,7 +42,7 @@ def residuals_read(record: Record, beside: Path) -> list[Residual]:
         raise InputError(f"the raw rows {path.name} are not beside the record") from None
     if hashlib.sha256(data).hexdigest() != raw.sha256:
         raise InputError(f"{path.name} is not the file of raw rows that the record names")
-    model = StepModel(**fit.coefficients)
+    model = StepModel.read(fit.coefficients)
     return [_residual(model, level, step) for level, step in _steps(path, data) if level in fit.levels]
 
 

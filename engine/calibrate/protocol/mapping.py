@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.calibrate.capacity import Search, max_rate
-from engine.calibrate.level import LevelSpec
+from engine.calibrate.level import LevelSpec, StepRow
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.plan import Outcome, worth_running
 from engine.calibrate.protocol.state import Calibration, disturbance
 from engine.calibrate.step_model import FEWEST_LEVELS, fit_levels
 from engine.calibrate.warm_up import slower
+
+SLOW = 0.15  # than another run of the same N, whose prompts and answers are others
+DRIFTED = 0.03  # so far off at the end, the reference is run again
+DRIFT_REPEATS = 2
 
 
 def reference(run: Calibration) -> None:
@@ -18,56 +22,85 @@ def reference(run: Calibration) -> None:
 
 
 def step_map(run: Calibration) -> None:
-    """Closed loops in shuffled order, so that a slow drift does not look like an effect of N.
+    """Closed loops in shuffled order, so that a slow drift does not look like an effect of N; each N once a pass.
 
     A black box is asked in ascending order: nobody knows how many it takes at once, so each level decides on the next.
     """
     seen: dict[int, Outcome] = {}
-    order = run.plan.ladder
-    if not run.black_box:
-        order = tuple(np.random.default_rng(run.ask.seed).permutation(order).tolist())
-    for concurrency in order:
-        limit = run.plan.opening_s(concurrency, run.pace)
-        expected = concurrency * run.pace.prefill_s + run.plan.window_s
-        if worth_running(concurrency, seen, run.ask.slo) and run.time_for(expected):
-            spec = run.bench.closed("step_map", concurrency, run.plan.window_s, limit)
-            seen[concurrency] = _outcome(run.quiet(spec))
+    rng = np.random.default_rng(run.ask.seed)
+    for number in range(run.plan.passes):
+        order = list(run.plan.ladder) if run.black_box else rng.permutation(run.plan.ladder).tolist()
+        for concurrency in order:
+            worth = concurrency in seen if number else worth_running(concurrency, seen, run.ask.slo)
+            limit = run.plan.opening_s(concurrency, run.pace)
+            if worth and run.time_for(concurrency * run.pace.prefill_s + run.plan.window_s):
+                spec = run.bench.closed("step_map", concurrency, run.plan.window_s, limit)
+                seen[concurrency] = _outcome(run.quiet(spec))
 
 
 def step_model(run: Calibration) -> None:
     """Fit, judge on held-out levels, and where the model holds, simulate open loop to find λ*."""
-    run.measured.fitted = _fitted(run.measured.purpose("step_map"))
-    if len(run.measured.fitted) < FEWEST_LEVELS or run.black_box:
+    runs = _runs_by_concurrency(run.measured.purpose("step_map"))
+    steady = {concurrency: _steady(levels) for concurrency, levels in runs.items()}
+    run.measured.fitted = tuple(level for levels in steady.values() for level in levels)
+    fitted = {level.spec.id for level in run.measured.fitted}
+    left_out = [level for levels in runs.values() for level in levels if level.spec.id not in fitted]
+    run.measured.slow = tuple(sorted(left_out, key=lambda level: level.started_at_s))
+    if len(steady) < FEWEST_LEVELS or run.black_box:
         return
-    fit = run.measured.fit = fit_levels({level.spec.id: level.quiet_steps for level in run.measured.fitted})
+    fit = run.measured.fit = fit_levels(
+        {"+".join(level.spec.id for level in levels): _steps(levels) for levels in steady.values()},
+        _steps(run.measured.slow),
+    )
     if not fit.holds:
         return
     run.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
     search = Search(run.facts.limits, run.ask.workload, run.ask.slo, run.ask.seed, checkpoint=run.bench.checkpoint)
     run.measured.max_rate = found = max_rate(
-        search, fit.model.ms, [level.model.ms for level in fit.held_out], fit.unsteadiness, run.saturation_per_s()
+        search,
+        fit.model.ms,
+        [level.model.ms for level in fit.held_out],
+        fit.unsteadiness,
+        run.saturation_per_s(),
+        error=fit.mdape or 0.0,
     )
     if found.requests_per_s is not None:
         run.measured.simultaneous = search.simultaneous(fit.model.ms, found.requests_per_s)
 
 
 def reference_again(run: Calibration) -> None:
-    """The first level once more, the same requests: what changed in between is drift."""
+    """The first level once more, the same requests: what changed in between is drift.
+
+    A machine that seems to have drifted is looked at again: a slow stretch passes, a drift stays.
+    """
     run.reserved_s = 0.0
-    run.quiet(_reference_spec(run, "reference_again"))
-    before, after = (_undisturbed(run, purpose) for purpose in ("reference", "reference_again"))
-    if before is None or after is None:
-        return
+    for _ in range(1 + DRIFT_REPEATS):
+        run.quiet(_reference_spec(run, "reference_again"))
+        run.measured.drift = drift = _drift(run)
+        if drift is None or abs(drift) <= DRIFTED or not run.time_for(2 * run.plan.reference_s):
+            return
+
+
+def _drift(run: Calibration) -> float | None:
+    """By how much the least changed of the last references was slower than the first; None where others disturbed
+    either."""
+    references = [_undisturbed(run, purpose) for purpose in ("reference", "reference_again")]
+    before = min(references[0], key=disturbance, default=None)
+    found = [_slower(before, after) for after in references[1]] if before else []
+    return min((drift for drift in found if drift is not None), key=abs, default=None)
+
+
+def _slower(before: MeasuredLevel, after: MeasuredLevel) -> float | None:
     if before.log.steps and after.log.steps:
-        run.measured.drift = slower(before.quiet_steps, after.quiet_steps)
-    elif before.output_tokens_per_s and after.output_tokens_per_s:
-        run.measured.drift = before.output_tokens_per_s / after.output_tokens_per_s - 1
+        return slower(before.quiet_steps, after.quiet_steps)
+    if before.output_tokens_per_s and after.output_tokens_per_s:
+        return before.output_tokens_per_s / after.output_tokens_per_s - 1
+    return None
 
 
-def _undisturbed(run: Calibration, purpose: str) -> MeasuredLevel | None:
-    """A reference during which nobody else used the CPU; another would pass a neighbour off as drift."""
-    levels = (level for level in run.measured.purpose(purpose) if level.usable and not level.disturbed)
-    return min(levels, key=disturbance, default=None)
+def _undisturbed(run: Calibration, purpose: str) -> list[MeasuredLevel]:
+    """References during which nobody else used the CPU; others would pass a neighbour off as drift."""
+    return [level for level in run.measured.purpose(purpose) if level.usable and not level.disturbed]
 
 
 def _reference_spec(run: Calibration, purpose: str) -> LevelSpec:
@@ -75,13 +108,28 @@ def _reference_spec(run: Calibration, purpose: str) -> LevelSpec:
     return run.bench.closed(purpose, run.plan.reference, run.plan.reference_s, limit, seed=run.ask.seed)
 
 
-def _fitted(levels: Sequence[MeasuredLevel]) -> tuple[MeasuredLevel, ...]:
-    """For each N the level that was disturbed least, if enough of it was quiet."""
-    best: dict[int | None, MeasuredLevel] = {}
-    for level in sorted(levels, key=disturbance):
+def _runs_by_concurrency(levels: Sequence[MeasuredLevel]) -> dict[int, list[MeasuredLevel]]:
+    """By ascending N, the runs of which enough was quiet; of one that was repeated since it was not, one."""
+    found: dict[int, list[MeasuredLevel]] = {}
+    for level in sorted(levels, key=lambda level: level.spec.concurrency or 0):
         if level.usable and not level.disturbed:
-            best.setdefault(level.spec.concurrency, level)
-    return tuple(sorted(best.values(), key=lambda level: level.spec.concurrency or 0))
+            found.setdefault(level.spec.concurrency or 0, []).append(level)
+    return found
+
+
+def _steady(levels: Sequence[MeasuredLevel]) -> list[MeasuredLevel]:
+    """Of runs at the same N, those that are not far slower than the fastest.
+
+    A neighbour that is not seen (another guest of the same host) makes a machine slower by half for tens of seconds,
+    and all of a level's steps with it. Small differences are the machine's own, and stay.
+    """
+    factors = [0.0, *(slower(levels[0].quiet_steps, other.quiet_steps) for other in levels[1:])]
+    fastest = 1 + min(factors)
+    return [level for level, factor in zip(levels, factors, strict=True) if (1 + factor) / fastest <= 1 + SLOW]
+
+
+def _steps(levels: Sequence[MeasuredLevel]) -> list[StepRow]:
+    return [step for level in levels for step in level.quiet_steps]
 
 
 def _outcome(level: MeasuredLevel) -> Outcome:

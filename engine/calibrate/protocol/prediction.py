@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from engine.calibrate.level import LevelSpec
 from engine.calibrate.protocol.state import Calibration
+from engine.calibrate.record_derived import FEWEST_REQUESTS
 from engine.calibrate.simulator import OpenLoad, simulate
 
-FEWEST_REQUESTS = 5  # of a verification
 LONGEST_VERIFICATION = 1.5  # times the planned seconds
 DRAIN_REQUESTS = 4  # so many times a lone request's time is waited for the last ones
 UNPLANNED_SHARE = 0.5  # of saturation: the verification's rate when there is no λ_plan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.calibrate.bench import Bench
 from engine.calibrate.level import LevelSpec
-from engine.calibrate.measured import Measured, MeasuredLevel
+from engine.calibrate.measured import Measured, MeasuredLevel, output_tokens_per_s
 from engine.calibrate.plan import Pace, Plan
 from engine.calibrate.protocol.ask import Ask
 from engine.calibrate.targets import TargetFacts
@@ -42,10 +42,8 @@ class Calibration:
         return self.facts.scheduler is None
 
     def saturation_per_s(self) -> float:
-        """Requests per second of the fastest closed-loop level."""
-        levels = self.measured.fitted or tuple(level for level in self.measured.purpose("step_map") if level.usable)
-        fastest = max((level.output_tokens_per_s for level in levels), default=0.0)
-        return fastest / self.ask.workload.mean[1]
+        """Requests per second of the fastest closed loop."""
+        return output_tokens_per_s(self.measured.fastest) / self.ask.workload.mean[1]
 
     def quiet(self, spec: LevelSpec, rate: float | None = None) -> MeasuredLevel:
         """Run a level; once more when somebody else used the CPU meanwhile and there is time. Both are kept."""

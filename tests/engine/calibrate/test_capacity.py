@@ -116,3 +116,15 @@ def test_a_loose_slo_is_bound_by_saturation(limits: SchedulerConfig, truth: Step
     found = max_rate(Search(limits, workload_fixed(50, 10), Slo(1e6, 1e6), seed=5), truth.ms, [], 0.0, 3.0)
     assert found.binding == "saturation"
     assert found.requests_per_s == pytest.approx(3.0)
+    assert (found.low, found.high) == pytest.approx((3.0 / 1.05, 3.0 * 1.05)), "which is known no better"
+
+
+@pytest.mark.usefixtures("few_simulated")
+def test_no_rate_is_known_better_than_the_step_model(limits: SchedulerConfig, truth: StepModel) -> None:
+    search = Search(limits, workload_fixed(100, 8), Slo(600, 45), seed=5)
+    found = max_rate(search, truth.ms, [truth.ms] * 3, 0.0, 14.0, error=0.07)
+    assert found.requests_per_s is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.requests_per_s / 1.07
+    assert found.high >= found.requests_per_s * 1.07

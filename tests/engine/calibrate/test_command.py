@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_level(model: Path) -> None:
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if json.loads(line)["phase"] == "verification" and "L9: " in json.loads(line)["message"]:
+        if json.loads(line)["phase"] == "verification" and "L16: " in json.loads(line)["message"]:
             process.kill()
             break
     process.communicate(timeout=20)

@@ -85,6 +85,30 @@ def test_differences_are_named_by_field(record: Record) -> None:
     }
 
 
+def test_a_bend_that_only_one_model_has_stands_beside_the_slope_that_goes_straight_on(record: Record) -> None:
+    fit = record.derived.step_model
+    assert fit is not None
+    bent = fit.model_copy(update={"coefficients": fit.coefficients | {"b_4": 9.0, "d_4": 8.0}})
+    other = record.model_copy(update={"derived": record.derived.model_copy(update={"step_model": bent})})
+    straight, slopes = fit.coefficients, compare(record, other).coefficients
+    assert (slopes["b_4"], slopes["d_4"]) == ((straight["b"], 9.0), (straight["d"], 8.0))
+    assert compare(other, record).coefficients["b_4"] == (9.0, straight["b"])
+
+
+def test_what_another_tier_brings_for_its_time(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    careful, quick = tmp_path / "careful.json", tmp_path / "quick.json"
+    long, short = dict.fromkeys(record.wall_s, 1000.0), dict.fromkeys(record.wall_s, 100.0)
+    careful.write_text(changed(at_rate(record, 10, 9.5, 10.5), tier="careful", wall_s=long).to_json())
+    quick.write_text(changed(at_rate(record, 10.4, 9, 12), tier="quick", wall_s=short).to_json())
+    assert main([str(careful), str(quick)]) == 0
+    shown = capsys.readouterr().out
+    assert "B's rate is +4.0 % off that of A, and took 0.1 times as long." in shown
+    assert main([str(quick), str(quick)]) == 0
+    assert "times as long" not in capsys.readouterr().out
+
+
 def test_the_command_in_words_and_as_json(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b, far = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "c.json"
     a.write_text(at_rate(record, 10, 9.5, 10.5).to_json())

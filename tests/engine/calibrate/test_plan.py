@@ -17,8 +17,8 @@ def test_all_levels_fit_into_the_time(prefill_s: float, token_s: float, output: 
     pace = Pace(prefill_s, token_s)
     limits = SchedulerConfig(max_batch=64, num_blocks=4096)
     plan = plan_levels(pace, workload_fixed(500, output), limits, "cpu", elapsed_s=5.0, max_s=60 * minutes)
-    openings = prefill_s * (sum(plan.ladder) + 2 * plan.reference)
-    windows = len(plan.ladder) * plan.window_s + 2 * plan.reference_s + plan.verification_s
+    openings = prefill_s * (plan.passes * sum(plan.ladder) + 2 * plan.reference)
+    windows = plan.passes * len(plan.ladder) * plan.window_s + 2 * plan.reference_s + plan.verification_s
     assert plan.window_s >= 0.5
     if plan.window_s > 0.5:
         assert 5.0 + openings + windows + plan.simulation_s <= plan.total_s + 1e-6
@@ -36,16 +36,21 @@ def test_levels_stop_at_the_rows_and_at_kv_memory() -> None:
         return plan_levels(pace, workload, config, "cuda", 5.0, 300.0).ladder
 
     assert ladder(max_batch=64, num_blocks=100_000) == (1, 2, 4, 8, 16, 32, 64)
-    assert ladder(max_batch=20, num_blocks=100_000) == (1, 2, 4, 8, 16)
-    assert ladder(max_batch=64, num_blocks=1 + 900) == (1, 2, 3, 4, 8), "a midpoint joins where levels are few"
+    assert ladder(max_batch=20, num_blocks=100_000) == (1, 2, 4, 8, 12, 16), "a midpoint joins where levels are few"
+    assert ladder(max_batch=64, num_blocks=1 + 900) == (1, 2, 3, 4, 6, 8)
 
 
 def test_a_slow_machine_measures_fewer_at_a_time() -> None:
     fast = plan_levels(Pace(0.4, 0.03), workload_fixed(1155, 211), SchedulerConfig(num_blocks=6000), "cpu", 10, 300)
     slow = plan_levels(Pace(2.0, 0.15), workload_fixed(1155, 211), SchedulerConfig(num_blocks=6000), "cpu", 10, 300)
-    assert fast.ladder[-1] == 16
+    assert fast.ladder[-1] == 8
     assert slow.ladder[-1] < fast.ladder[-1]
-    assert 10 < fast.window_s < 20
+    assert fast.passes == 2
+    assert 5 < fast.window_s < 10
+
+
+def test_a_black_box_is_asked_once_a_level() -> None:
+    assert plan_levels(Pace(0.01, 0.005), workload_fixed(900, 100), None, "cuda", 5.0, 300.0).passes == 1
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,7 @@ def test_a_slow_machine_measures_fewer_at_a_time() -> None:
         ({4: Outcome(80, 149, 0)}, 8, True),
         ({4: Outcome(80, 60, 3)}, 8, False),
         ({2: Outcome(100, 20, 0), 4: Outcome(102, 40, 0), 8: Outcome(104, 80, 0)}, 16, False),
+        ({2: Outcome(100, 20, 0), 3: Outcome(101, 30, 0), 4: Outcome(102, 40, 0), 6: Outcome(120, 50, 0)}, 8, True),
         ({2: Outcome(100, 20, 0), 4: Outcome(102, 40, 0), 8: Outcome(140, 80, 0)}, 16, True),
         ({4: Outcome(102, 40, 0), 16: Outcome(90, None, 0)}, 8, True),
     ],

@@ -29,7 +29,15 @@ def test_a_terminal_shows_phase_percent_time_left_and_speed() -> None:
     assert isinstance(reporter(stream), Bar)
     bar = Bar(Console(file=stream, force_terminal=True, width=120, legacy_windows=False))
     bar("step_map", 41.2, "L3: 4 at a time [not markup]", {"seconds_left": 70, "output_tokens_per_s": 93.5})
-    bar("done", 100.0, "7.3 requests/s", {})
+    bar("done", 100.0, "7.3 requests/s", {"flags": ["others took 20 % of the CPU"]})
     shown = stream.getvalue()
-    for expected in ("step map", "41%", "1:10 left", "93.5 tok/s", "L3: 4 at a time [not markup]", "7.3 requests/s"):
+    for expected in (
+        "step map",
+        "41%",
+        "1:10 left",
+        "93.5 tok/s",
+        "L3: 4 at a time [not markup]",
+        "7.3 requests/s",
+        "! others took 20 %",
+    ):
         assert expected in shown

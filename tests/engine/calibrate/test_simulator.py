@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.calibrate.load import Stepped, run_level
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, Run, SimulatedBackend
-from engine.calibrate.step_model import StepModel
+from engine.calibrate.step_model import Bend, StepModel
 from engine.calibrate.workload import Content, Lengths, Workload
 from engine.config import SchedulerConfig
 
@@ -41,11 +41,11 @@ small = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(workloads, small, st.floats(0.2, 40.0), st.integers(0, 9))
+@given(workloads, small, st.floats(0.2, 40.0), st.integers(0, 9), st.sampled_from([(), (Bend(4, 0.3, 0.0005),)]))
 def test_leaps_give_the_same_times_as_single_steps(
-    workload: Workload, limits: SchedulerConfig, rate: float, seed: int
+    workload: Workload, limits: SchedulerConfig, rate: float, seed: int, bends: tuple[Bend, ...]
 ) -> None:
-    truth = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002)
+    truth = StepModel(a_decode=20.0, a_prefill=26.0, mixed=4.0, b=1.5, c=0.12, d=0.002, e=0.00002, bends=bends)
     spec = OpenLoad.draw(workload, 40, seed).level("", "", 0, rate, 0, math.inf)
     backend = SimulatedBackend(limits, truth.ms)
     leaping = run_level(backend, spec, keep_steps=False)

@@ -1,13 +1,13 @@
 """The step model: it finds what is there, and says so when nothing of its form is."""
 
 import itertools
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engine.calibrate.level import StepRow
-from engine.calibrate.step_model import TERMS, StepModel, fit_levels
+from engine.calibrate.step_model import TERMS, Bend, StepModel, fit_levels
 
 LEVELS = (1, 2, 4, 8)
 OPENING = 12  # steps
@@ -33,8 +33,7 @@ def levels(model: StepModel, **how: float) -> dict[str, list[StepRow]]:
 
 def test_coefficients_are_recovered(truth: StepModel) -> None:
     fit = fit_levels(levels(truth))
-    for field in fields(StepModel):
-        assert getattr(fit.model, field.name) == pytest.approx(getattr(truth, field.name), rel=1e-6), field.name
+    assert fit.model.coefficients == pytest.approx(truth.coefficients, rel=1e-6)
     assert fit.mape is not None
     assert fit.mape < 1e-6
     assert fit.steps == 400 * len(LEVELS)
@@ -42,10 +41,10 @@ def test_coefficients_are_recovered(truth: StepModel) -> None:
 
 def test_coefficients_are_recovered_within_their_covariance(truth: StepModel) -> None:
     fit = fit_levels(levels(truth, noise=0.03))
-    for place, name in enumerate(TERMS):
+    for place, (name, value) in enumerate(fit.model.coefficients.items()):
         error = fit.covariance[place][place] ** 0.5
-        assert abs(getattr(fit.model, name) - getattr(truth, name)) < 4 * error, name
-        assert error < 0.2 * getattr(truth, name), name
+        assert abs(value - truth.coefficients[name]) < 4 * error, name
+        assert error < 0.2 * truth.coefficients[name], name
     assert fit.mape == pytest.approx(0.03 * (2 / np.pi) ** 0.5, rel=0.15), "the noise's own mean absolute error"
 
 
@@ -90,10 +89,77 @@ def test_another_law_shows_in_the_held_out_error(truth: StepModel) -> None:
     assert not fit.holds
 
 
-def test_no_slope_is_negative() -> None:
-    shrinking = StepModel(a_decode=50.0, a_prefill=60.0, mixed=4.0, b=-3.0, c=0.1, d=0.001, e=0.0)
+BENT = StepModel(8.0, 9.0, 2.0, 0.4, 0.25, 0.0028, 0.0004, bends=(Bend(4, 0.9, 0.0012), Bend(16, 0.1, 0.0002)))
+
+
+def test_a_bent_model_joins_at_its_knots_and_never_falls() -> None:
+    assert BENT.ms(4, 0, 4000, 0) == pytest.approx(8.0 + 4 * 0.4 + 4000 * 0.0028)
+    assert BENT.ms(6, 0, 6000, 0) == pytest.approx(8.0 + 4 * 0.4 + 2 * 0.9 + 1000 * (4 * 0.0028 + 2 * 0.0012))
+    assert BENT.ms(6, 50, 6000, 700) - BENT.ms(6, 0, 6000, 0) == pytest.approx(1.0 + 2.0 + 50 * 0.25 + 700 * 0.0004)
+    one_more = [BENT.ms(decode, 0, 1000 * decode, 0) for decode in range(1, 40)]
+    assert one_more == sorted(one_more)
+    assert BENT.ms(17, 0, 17_000, 0) - BENT.ms(16, 0, 16_000, 0) == pytest.approx(0.1 + 1000 * 0.0002)
+
+
+def test_a_law_that_bends_is_found_and_held_out_well() -> None:
+    """What a line through all batches can't follow: kernels that share work among cores from some batch on."""
+    bending = replace(BENT, bends=BENT.bends[:1])
+    measured = {f"L{n}": rows(n, bending, noise=0.02) for n in (1, 2, 3, 4, 6, 8)}
+    fit = fit_levels(measured)
+    assert fit.holds
+    assert fit.mdape is not None
+    assert fit.mdape < 0.03
+    assert [bend.knot for bend in fit.model.bends] == [4]
+    assert len(fit.covariance) == len(fit.model.coefficients) == 9
+    for decode in (1, 3, 8, 12):
+        work = (decode, 0, 1000 * decode, 0)
+        assert fit.model.ms(*work) == pytest.approx(bending.ms(*work), rel=0.03)
+
+
+def test_a_staircase_is_followed_between_its_steps(truth: StepModel) -> None:
+    """A GPU that replays a graph captured for the next power of two: measured where each step ends."""
+    measured = {}
+    for n in (1, 2, 4, 8, 16, 32):
+        level = rows(n, truth, noise=0.02)
+        idle = [(1 << (row.decode_sequences - 1).bit_length()) - row.decode_sequences for row in level]
+        measured[f"L{n}"] = [row._replace(ms=row.ms + truth.b * n) for row, n in zip(level, idle, strict=True)]
+    assert fit_levels(measured).holds
+
+
+def test_a_line_bends_where_that_predicts_better_and_batches_reach_beyond(truth: StepModel) -> None:
+    def knots(law: StepModel, *measured: int) -> list[int]:
+        model = fit_levels({f"L{n}": rows(n, law, noise=0.02) for n in measured}).model
+        return [bend.knot for bend in model.bends]
+
+    assert knots(truth, 1, 2, 4, 8, 12, 16, 24) == []
+    assert knots(BENT, 1, 2, 4, 8, 12, 16, 24) == [4, 16]
+    assert knots(BENT, 1, 2, 4, 8, 12, 16) == [4]
+    assert knots(BENT, 1, 2, 3, 4, 5) == []
+
+
+def test_coefficients_are_read_as_they_are_written() -> None:
+    assert StepModel.read(BENT.coefficients) == BENT
+    assert list(BENT.coefficients) == [*TERMS, "b_4", "d_4", "b_16", "d_16"]
+    first_form = {term: value for term, value in BENT.coefficients.items() if term in TERMS and term != "mixed"}
+    assert StepModel.read(first_form) == replace(BENT, mixed=0.0, bends=())
+
+
+@pytest.mark.parametrize("bends", [(), (Bend(4, -3.0, 0.001),), (Bend(4, 1.0, -0.0005),)])
+def test_no_slope_is_negative(bends: tuple[Bend, ...]) -> None:
+    b = 1.0 if bends else -3.0
+    shrinking = StepModel(a_decode=50.0, a_prefill=60.0, mixed=4.0, b=b, c=0.1, d=0.001, e=0.0, bends=bends)
     model = fit_levels(levels(shrinking, noise=0.01)).model
-    assert min(model.b, model.c, model.d, model.e) >= 0
+    assert min(value for name, value in model.coefficients.items() if name not in TERMS[:2]) >= 0
+
+
+def test_steps_of_a_slow_machine_are_not_fitted_but_count_as_unsteadiness(truth: StepModel) -> None:
+    slow = [row._replace(ms=1.5 * row.ms) for row in rows(4, truth)]
+    alone, beside = fit_levels(levels(truth)), fit_levels(levels(truth), slow)
+    assert beside.model == alone.model
+    assert alone.unsteadiness == pytest.approx(0.0, abs=1e-9)
+    lost = sum(row.ms for row in slow) / 3
+    steady = sum(row.ms for level in levels(truth).values() for row in level) + 2 * lost
+    assert beside.unsteadiness == pytest.approx(lost / steady, rel=1e-6)
 
 
 def test_two_levels_are_too_few_to_judge(truth: StepModel) -> None:

@@ -90,6 +90,9 @@ def test_what_lies_outside_of_the_rates_is_said() -> None:
     below = sweep_fit(noisy_runs(1, 0.0, twins=False, rates=(6.0, 7.0, 8.0)), [], SLO, seed=1)
     assert below.above
     assert below.requests_per_s == pytest.approx(8.0)
+    alone = sweep_fit(noisy_runs(1, 0.0, twins=False, rates=(8.0,)), [], SLO, seed=1)
+    assert alone.above
+    assert (alone.low, alone.high) == pytest.approx((8.0 / 1.05, 8.0 * 1.05)), "every draw ends there"
     over = sweep_fit(noisy_runs(1, 0.0, twins=False, rates=(12.0, 13.0)), [], SLO, seed=1)
     assert over.requests_per_s is None
     assert math.isinf(over.half_width)
@@ -99,6 +102,8 @@ def test_what_lies_outside_of_the_rates_is_said() -> None:
 def test_more_than_saturation_is_never_stated() -> None:
     fit = sweep_fit(noisy_runs(1, 0.05, twins=False, rates=(6.0, 7.0, 8.0)), [], SLO, seed=1, most=7.2)
     assert (fit.requests_per_s, fit.binding, fit.above) == (7.2, "saturation", False)
+    assert fit.low is not None
+    assert fit.low <= 7.2 / 1.05
 
 
 def test_weights_in_a_monotone_curve_are_repeats() -> None:
