@@ -248,7 +248,7 @@ def _fit(rows: Sequence[StepWork], knots: Sequence[int]) -> tuple[StepModel, Vec
     whole[np.ix_(kept, kept)] = covariance
     straight, bent = coefficients[: len(TERMS)].tolist(), coefficients[len(TERMS) :].reshape(-1, 2).tolist()
     bends = tuple(Bend(knot, b, d) for knot, (b, d) in zip(knots, bent, strict=True))
-    return StepModel(*straight, bends=bends), whole
+    return StepModel(**dict(zip(TERMS, straight, strict=True)), bends=bends), whole
 
 
 def _terms(rows: Sequence[StepWork], knots: Sequence[int]) -> Vector:

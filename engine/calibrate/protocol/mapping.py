@@ -1,6 +1,7 @@
 """Closed loops: the reference at both ends, the step map between them, and the step model fitted on it."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,10 +10,10 @@ from engine.calibrate.level import LevelSpec, StepRow
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.plan import Outcome, worth_running
 from engine.calibrate.protocol.state import Calibration, disturbance
-from engine.calibrate.step_model import FEWEST_LEVELS, fit_levels
+from engine.calibrate.step_model import FEWEST_LEVELS, StepModel, fit_levels
 from engine.calibrate.warm_up import slower
 
-SLOW = 0.15  # than another run of the same N, whose prompts and answers are others
+SLOW = 0.10  # than another run of the same N
 DRIFTED = 0.03  # so far off at the end, the reference is run again
 DRIFT_REPEATS = 2
 
@@ -41,7 +42,7 @@ def step_map(run: Calibration) -> None:
 def step_model(run: Calibration) -> None:
     """Fit, judge on held-out levels, and where the model holds, simulate open loop to find λ*."""
     runs = _runs_by_concurrency(run.measured.purpose("step_map"))
-    steady = {concurrency: _steady(levels) for concurrency, levels in runs.items()}
+    steady = _steady(runs)
     run.measured.fitted = tuple(level for levels in steady.values() for level in levels)
     fitted = {level.spec.id for level in run.measured.fitted}
     left_out = [level for levels in runs.values() for level in levels if level.spec.id not in fitted]
@@ -117,15 +118,22 @@ def _runs_by_concurrency(levels: Sequence[MeasuredLevel]) -> dict[int, list[Meas
     return found
 
 
-def _steady(levels: Sequence[MeasuredLevel]) -> list[MeasuredLevel]:
-    """Of runs at the same N, those that are not far slower than the fastest.
+def _steady(runs: Mapping[int, Sequence[MeasuredLevel]]) -> dict[int, list[MeasuredLevel]]:
+    """Of the runs at each N, those that are not far slower than the fastest.
 
     A neighbour that is not seen (another guest of the same host) makes a machine slower by half for tens of seconds,
-    and all of a level's steps with it. Small differences are the machine's own, and stay.
+    and all of a level's steps with it. Small differences are the machine's own, and stay. The prompts and answers of
+    two runs are not alike: a model of all runs evens their work out.
     """
-    factors = [0.0, *(slower(levels[0].quiet_steps, other.quiet_steps) for other in levels[1:])]
-    fastest = 1 + min(factors)
-    return [level for level, factor in zip(levels, factors, strict=True) if (1 + factor) / fastest <= 1 + SLOW]
+    if not any(map(_steps, runs.values())):
+        return {concurrency: list(levels) for concurrency, levels in runs.items()}  # of a black box
+    model = fit_levels({str(concurrency): _steps(levels) for concurrency, levels in runs.items()}).model
+    return {concurrency: _not_slow(levels, model) for concurrency, levels in runs.items()}
+
+
+def _not_slow(levels: Sequence[MeasuredLevel], model: StepModel) -> list[MeasuredLevel]:
+    slowness = [statistics.median(step.ms / model.of(step) for step in level.quiet_steps) for level in levels]
+    return [level for level, slow in zip(levels, slowness, strict=True) if slow <= (1 + SLOW) * min(slowness)]
 
 
 def _steps(levels: Sequence[MeasuredLevel]) -> list[StepRow]:
