@@ -18,6 +18,7 @@ urlpatterns = [
     path("<int:decision_id>/save/", decisions.save, name="save"),
     path("<int:decision_id>/issue/", decisions.issue, name="issue"),
     path("<int:decision_id>/options/", options.kinds, name="option_kinds"),
+    path("<int:decision_id>/options/propose/", options.propose, name="option_propose"),
     path("<int:decision_id>/options/<slug:kind>/", options.add, name="option_add"),
     path("<int:decision_id>/options/<str:option_id>/change/", options.change, name="option_change"),
     path("<int:decision_id>/options/<str:option_id>/remove/", options.remove, name="option_remove"),

@@ -10,7 +10,7 @@ from costadvisor.catalog.snapshot import snapshot
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions import candidates
 from costadvisor.decisions.candidates import RENTED_PRIVACY, Candidate
-from costadvisor.decisions.capacity import PUBLISHED, STORED
+from costadvisor.decisions.capacity import ESTIMATED
 from costadvisor.decisions.forms.fields import privacy_field
 from costadvisor.decisions.forms.options import Number, OptionForm
 from costadvisor.decisions.forms.places import Place, merged
@@ -132,6 +132,8 @@ class FleetForm(OptionForm):
         groups: list[Any] = [("Published measurements", [(found.key, found.label) for found in published])]
         if own:
             groups.insert(0, ("Your own calibrations", [(found.key, found.label) for found in own]))
+        if Place("capacity/record").read(self.option or {}) == ESTIMATED:
+            groups.append(("By arithmetic", [(ESTIMATED, "Estimated from the datasheet; nobody measured it")]))
         groups.append(("Your own word", [(TYPED, "The typed rate below; it counts as assumed")]))
         self.fields["measurement"] = forms.ChoiceField(
             label="Throughput of one replica",
@@ -142,10 +144,9 @@ class FleetForm(OptionForm):
 
     def _begin_rate(self, option: Mapping[str, Any]) -> None:
         capacity = option.get("capacity", {})
-        record = capacity.get("record") or ""
-        measured = record.startswith((PUBLISHED, STORED)) and record in self.known
-        self.fields["measurement"].initial = record if measured else TYPED
-        if measured:
+        record = capacity.get("record")
+        self.fields["measurement"].initial = record or TYPED
+        if record:
             return
         unit = next((unit for unit, _ in RATE_UNITS if unit in capacity), "requests_per_s")
         hardware = option["hardware"]

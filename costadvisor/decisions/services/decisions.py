@@ -12,6 +12,7 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.resolve import case_resolve
 from costadvisor.decisions.selectors import records_of
+from costadvisor.decisions.sized import Suggestion, with_suggestions
 from costadvisor.decisions.written import WrittenOption, case_written, with_option, with_option_changed, without_option
 from costadvisor.economics import CaseError, parse_case
 from costadvisor.workloads.models import Workload
@@ -55,6 +56,16 @@ def decision_option_add(*, decision: Decision, actor: User, written: WrittenOpti
     locked = _locked(decision)
     changed = with_option(locked.case, written)
     return _save(locked, changed, actor, "decision_option_add", {"option": changed["options"][-1]["id"]})
+
+
+@transaction.atomic
+def decision_suggestions_add(*, decision: Decision, actor: User, chosen: Iterable[Suggestion]) -> Decision:
+    """Raises Refusal where they cannot be resolved together, or are more than a case has room for."""
+    locked = _locked(decision)
+    known = {option["id"] for option in locked.case["options"]}
+    changed = with_suggestions(locked.case, chosen)
+    added = sorted({option["id"] for option in changed["options"]} - known)
+    return _save(locked, changed, actor, "decision_suggestions_add", {"options": added})
 
 
 @transaction.atomic

@@ -11,8 +11,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from costadvisor.accounts.models import Membership, Role
 from costadvisor.calibration.selectors import record_list
 from costadvisor.common.refusal import Refusal
+from costadvisor.decisions import selectors
 from costadvisor.decisions.forms.kinds import KINDS, OPTION_FORMS, form_of
 from costadvisor.decisions.forms.options import OptionForm
+from costadvisor.decisions.forms.propose import ProposeForm
 from costadvisor.decisions.gates import enter_decision
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.services import decisions as services
@@ -49,6 +51,24 @@ def change(request: HttpRequest, organization_slug: str, decision_id: int, optio
     form = form_of(option)(request.POST or None, **_about(membership, decision), option=option)
     store = partial(services.decision_option_change, decision=decision, actor=membership.user, option_id=option_id)
     return _answer(request, membership, decision, form, store, "changed")
+
+
+@require_http_methods(["GET", "POST"])
+def propose(request: HttpRequest, organization_slug: str, decision_id: int) -> HttpResponse:
+    """What is worth comparing, ranked; what is ticked is added in one go."""
+    membership, decision = enter_decision(request, organization_slug, decision_id, Role.EDITOR)
+    found = selectors.suggestion_list(decision=decision)
+    form = ProposeForm(request.POST if request.method == "POST" else None, suggestions=found)
+    if form.is_valid():
+        try:
+            services.decision_suggestions_add(decision=decision, actor=membership.user, chosen=form.chosen)
+        except Refusal as refusal:
+            form.show(refusal)
+        else:
+            messages.success(request, "The options are added.")
+            return redirect("decisions:detail", organization_slug, decision_id)
+    context = {"membership": membership, "decision": decision, "form": form}
+    return render(request, "decisions/option_propose.html", context)
 
 
 def _about(membership: Membership, decision: Decision) -> dict[str, Any]:

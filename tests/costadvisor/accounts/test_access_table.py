@@ -103,6 +103,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("decisions:issue", "POST"): WRITE,
     ("decisions:option_kinds", "GET"): EDIT,
     ("decisions:option_kinds", "POST"): NOBODY,
+    ("decisions:option_propose", "GET"): EDIT,
+    ("decisions:option_propose", "POST"): EDIT,
     ("decisions:option_change", "GET"): EDIT,
     ("decisions:option_change", "POST"): EDIT,
     ("decisions:option_add", "GET"): EDIT,
