@@ -102,12 +102,19 @@ def _machine(offer: GpuOffer) -> str:
 
 
 def _prices(price: ApiPrice) -> Json:
-    discount = price.batch_discount
+    discount, written = price.batch_discount, price.cache_write_5m_usd_per_mtok
+    more: Json = {} if written is None else {"cache_write_usd_per_mtok": _money(written)}
+    if price.windows:
+        more["windows"] = [
+            {"from_hour_utc": start, "to_hour_utc": end, "price_factor": float(round(factor, 6))}
+            for start, end, factor in price.windows
+        ]
     return {
         **_rates(price.rates),
         "batch_discount": 0 if discount is None else float(discount),
         "usd_per_request": _money(price.usd_per_request),
         "tiers": [{"over_input_tokens": above, **_rates(rates)} for above, rates in price.long_context],
+        **more,
     }
 
 
