@@ -26,6 +26,7 @@ RATE_UNITS = (
     ("tokens_per_s", "tokens a second, input and output together"),
 )
 SIZES = (("fixed", "For the busiest hour, all week"), ("scheduled", "Following the week, hour by hour"))
+POWER = "Of all its GPUs, with server, network and, if PUE is 1, cooling; for one H100 or H200 see here."
 COLD_START = {
     "cold_start_s": Number("Seconds until a new replica serves", "scaling/cold_start_s", start=120),
 }
@@ -74,7 +75,9 @@ class FleetForm(OptionForm):
     gpus_per_replica = forms.IntegerField(label="GPUs per replica", min_value=1, max_value=64, required=False)
     rate = forms.FloatField(label="Typed rate", min_value=0, max_value=1e9, required=False)
     rate_unit = forms.ChoiceField(label="Unit of the typed rate", required=False, choices=RATE_UNITS)
-    privacy = privacy_field("What this hosting gives", "Rented in your own cloud account and region, as a rule.")
+    privacy = privacy_field("What this hosting gives", "")
+
+    WHERE: ClassVar[str] = "Rented in your own cloud account and region, as a rule."
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,6 +85,7 @@ class FleetForm(OptionForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["privacy"].help_text = self.WHERE
         self.known = self._offer_measurements()
         gpus = sorted({offer.gpu for offer in snapshot().gpu_offers})
         self.fields["gpu"] = forms.ChoiceField(label="GPU", required=False, choices=[(gpu, gpu) for gpu in gpus])
@@ -129,9 +133,12 @@ class FleetForm(OptionForm):
 
     def _offer_measurements(self) -> dict[str, Candidate]:
         own, published = candidates.measured(self.records), candidates.published()
-        groups: list[Any] = [("Published measurements", [(found.key, found.label) for found in published])]
+        groups: list[Any] = [
+            ("", "Choose one"),
+            ("Published measurements", [(found.key, found.label) for found in published]),
+        ]
         if own:
-            groups.insert(0, ("Your own calibrations", [(found.key, found.label) for found in own]))
+            groups.insert(1, ("Your own calibrations", [(found.key, found.label) for found in own]))
         if Place("capacity/record").read(self.option or {}) == ESTIMATED:
             groups.append(("By arithmetic", [(ESTIMATED, "Estimated from the datasheet; nobody measured it")]))
         groups.append(("Your own word", [(TYPED, "The typed rate below; it counts as assumed")]))
@@ -253,6 +260,7 @@ class OwnedForm(FleetForm):
     title = "Hardware of our own"
     intro = "Bought, kept for its useful life and sold; with power, cooling and a place to stand."
     PRIVACY = ("on_prem", "in_region")
+    WHERE = "In rooms of your own, as a rule."
     STEM: ClassVar[Mapping[str, Any]] = {"hardware": {"plan": "owned"}}
     EXTRA: ClassVar[Mapping[str, Number]] = {
         "purchase_usd": Number(
@@ -260,10 +268,11 @@ class OwnedForm(FleetForm):
             "hardware/purchase_usd",
             "All its GPUs, with server and network.",
             required=True,
+            start="",
         ),
         "useful_life_months": Number("Useful life, months", "hardware/useful_life_months"),
         "residual_percent": Number("Sold for, % of the purchase", "hardware/residual_share", scale=100),
-        "power_kw": Number("Power of a replica under load, kW", "hardware/power_kw", required=True, start=""),
+        "power_kw": Number("Power of a replica under load, kW", "hardware/power_kw", POWER, required=True, start=""),
         "usd_per_kwh": Number(
             "Electricity, USD per kWh", "hardware/usd_per_kwh", "Of your own contract.", required=True, start=""
         ),
