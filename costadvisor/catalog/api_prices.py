@@ -4,8 +4,10 @@ Source: https://github.com/pydantic/genai-prices (MIT). The package never asks a
 """
 
 import difflib
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import groupby
 
 import genai_prices
 from genai_prices.data_snapshot import get_snapshot
@@ -19,6 +21,7 @@ PACKAGE_CHECKED_ON = date(2026, 11, 9)
 SOURCE = f"genai-prices {genai_prices.__version__}"
 MTOK = Decimal(1_000_000)
 BATCH = {"processing": "batch"}
+HALF_HOURS = [(hour, minute) for hour in range(24) for minute in (15, 45)]
 
 
 class UnknownPriceError(LookupError):
@@ -110,7 +113,28 @@ def _package_price(provider: Provider, info: ModelInfo, on: date) -> ApiPrice | 
         as_of=_known_on(info, on),
         source=SOURCE,
         confidence="high",
+        windows=tuple(_windows(info, on, rates)),
     )
+
+
+def _windows(info: ModelInfo, on: date, noon: Rates) -> Iterator[tuple[int, int, Decimal]]:
+    """Hours of the day with other prices than at noon. Of input's and output's change the dearer, so it never flatters;
+    an hour in which the price changes has the mean of its halves."""
+    if isinstance(info.prices, ModelPrice) or not noon.input_usd_per_mtok or not noon.output_usd_per_mtok:
+        return
+    halves = [_factor(info, datetime.combine(on, time(hour, minute), UTC), noon) for hour, minute in HALF_HOURS]
+    hours = [(early + late) / 2 for early, late in zip(halves[::2], halves[1::2], strict=True)]
+    for factor, alike in groupby(range(24), key=hours.__getitem__):
+        first, *more = alike
+        if factor != 1:
+            yield first, (more or [first])[-1] + 1, factor
+
+
+def _factor(info: ModelInfo, at: datetime, noon: Rates) -> Decimal:
+    rates = _rates(info.get_prices(at), 0)
+    if rates is None:
+        return Decimal(1)
+    return max(rates.input_usd_per_mtok / noon.input_usd_per_mtok, rates.output_usd_per_mtok / noon.output_usd_per_mtok)
 
 
 def _known_on(info: ModelInfo, on: date) -> date:

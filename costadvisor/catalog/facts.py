@@ -44,7 +44,8 @@ class ApiPrice:
     """A provider's list price of one model on one day.
 
     `long_context` holds (tokens, rates): a request with more input than that pays those rates for all of its
-    tokens. `batch` is None where no batch price is known for that day; so are the prices of cache writes.
+    tokens. `batch` is None where no batch price is known for that day; so are the prices of cache writes. `rates` are
+    those at noon; `windows` (from hour, to hour, factor on every token) hold others, in UTC.
     """
 
     provider: str
@@ -58,6 +59,7 @@ class ApiPrice:
     as_of: date
     source: str
     confidence: str
+    windows: tuple[tuple[int, int, Decimal], ...] = ()
 
     def rates_for(self, input_tokens: float) -> Rates:
         """The rates of a request with this much input, cached tokens included."""

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from costadvisor.decisions.ranked import suggestions
 from costadvisor.decisions.resolve import case_resolve
+from costadvisor.decisions.sized import Suggestion, with_suggestions
 from costadvisor.economics import Case, CaseError, evaluate, parse_case
 from costadvisor.economics.evaluation import Evaluation
 
@@ -20,7 +23,28 @@ class Advice:
 
 def advise(file: Path) -> Advice:
     """Read, resolve and evaluate the case in a file. Raises CaseError for one that is refused."""
-    case = case_resolve(_written(file), folder=file.parent)
+    return _advice(_written(file), file.parent)
+
+
+def proposed(file: Path) -> tuple[list[Suggestion], dict[str, Any]]:
+    """What is worth comparing with the case in a file, and the case with what is suggested added, as written.
+
+    A trace is read for its lengths, as for an answer. Raises CaseError for a case that is refused.
+    """
+    written = _written(file)
+    resolved = case_resolve(written, folder=file.parent).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    case = written.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    found = suggestions({**resolved, "options": case["options"]}, records=())
+    return found, with_suggestions(case, [one for one in found if one.suggested])
+
+
+def advise_case(written: dict[str, Any], folder: Path) -> Advice:
+    """Resolve and evaluate a written case; `folder` is where its paths start."""
+    return _advice(parse_case(written), folder)
+
+
+def _advice(written: Case, folder: Path) -> Advice:
+    case = case_resolve(written, folder=folder)
     return Advice(case, evaluate(case))
 
 

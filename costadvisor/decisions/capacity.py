@@ -7,11 +7,13 @@ from typing import Any
 from costadvisor.catalog.published import LENGTH_FACTOR, OPEN_LOOP_SHARE, published_capacity
 from costadvisor.catalog.snapshot import Catalog
 from costadvisor.common.digits import six_digits
+from costadvisor.decisions.fits import REACHED, fit_on
 from costadvisor.economics import CaseError
 from engine.calibrate.record import Record, record_read
 from engine.errors import InputError
 
 PUBLISHED = "published:"
+ESTIMATED = "estimated:bfloat16"
 STORED = "sha256:"
 SAME_LENGTHS = 0.05
 SAME_BURSTINESS = 1.1
@@ -65,6 +67,32 @@ def capacity_published(name: str, *, path: str, option: dict[str, Any], demand: 
             "as_of": found.as_of.isoformat(),
         },
     )
+
+
+def capacity_estimated(*, path: str, option: dict[str, Any], demand: Demand, catalog: Catalog) -> Found:
+    """By arithmetic, for a model and a GPU that nobody measured. Raises CaseError at `path` for what is not known or
+    does not fit."""
+    wanted, hardware = _short(option["model"]), option["hardware"]
+    model = next((known for known in catalog.open_models if _short(known.model) == wanted), None)
+    if model is None:
+        raise CaseError(path, f"the shape of {option['model']} is not known", "give a rate or a measurement")
+    context, gpus = round(demand.input_tokens + demand.output_tokens), hardware.get("gpus_per_replica", 1)
+    found = fit_on(model, hardware["gpu"], gpus, context=context)
+    if found is None:
+        where = f"{option['model']} with {context:,} tokens a request does not fit on {gpus} x {hardware['gpu']}"
+        raise CaseError(path, where, "take more or larger GPUs")
+    rate = found.requests_per_s(
+        input_tokens=demand.input_tokens, output_tokens=demand.output_tokens, tpot_p95_ms=demand.tpot_p95_ms
+    )
+    how = f"{REACHED} of what {found.gpu.source} allows with {found.at_once} requests at once; nobody measured it"
+    return Found(
+        {"requests_per_s": six_digits(rate), "grade": "E"},
+        {"grade": "E", "basis": "estimated", "source": how, "as_of": model.as_of.isoformat()},
+    )
+
+
+def _short(model: str) -> str:
+    return model.rsplit("/", 1)[-1].lower()
 
 
 def record_from_file(file: Path, *, path: str) -> Record:

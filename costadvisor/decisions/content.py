@@ -5,9 +5,10 @@ Nothing is computed here that the evaluation does not hold, and nothing unknown 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
+from costadvisor.decisions.bill import Bill, bill_of
 from costadvisor.decisions.charts import allowed_break_evens
 from costadvisor.decisions.text import percent
 from costadvisor.economics.case import Case
@@ -18,15 +19,11 @@ from costadvisor.economics.evaluation import (
     RuleOfThumb,
     Sensitivity,
     Spread,
-    Term,
 )
-from costadvisor.economics.evidence import evidence_of
-from costadvisor.economics.figures import plain as digits
 from costadvisor.economics.names import input_name, input_text, kind_name, names_by_id
 from costadvisor.economics.options import Option
 
 DASH = "–"
-AS_GIVEN = "as the case gives it"
 ZONES = {
     "below": "says that self-hosting rarely pays (under $1,000)",
     "between": "leaves the answer open (from $1,000 to $10,000)",
@@ -58,31 +55,6 @@ class OptionRow:
     replicas: str
     busy: str
     cheapest: str
-
-
-@dataclass(frozen=True)
-class Ingredient:
-    """A term of a line as its formula has it, what it comes to where that says more, and the inputs it is made of."""
-
-    text: str
-    value: str
-    inputs: str
-    source: str
-
-
-@dataclass(frozen=True)
-class BillLine:
-    label: str
-    formula: str
-    usd: str
-    ingredients: tuple[Ingredient, ...]
-
-
-@dataclass(frozen=True)
-class Bill:
-    name: str
-    lines: tuple[BillLine, ...]
-    total: str
 
 
 @dataclass(frozen=True)
@@ -164,7 +136,7 @@ def content_of(evaluation: Evaluation, case: Case) -> Content:
         rule_of_thumb=_rule_of_thumb(evaluation.rule_of_thumb),
         horizon=f"{case.horizon_months} months",
         options=tuple(_option_row(row, options[row.id], names) for row in evaluation.options),
-        bills=tuple(_bill(row, case, names) for row in evaluation.options if row.lines),
+        bills=tuple(bill_of(row, case, names) for row in evaluation.options if row.lines),
         break_even=tuple(BreakEvenRow(names[row.option], row.message) for row in allowed_break_evens(evaluation)),
         sensitivity=tuple(_sensitivity(row, names) for row in evaluation.sensitivity),
         evpi=f"Knowing everything before deciding is worth {_prose(information.evpi_usd)}." if information else "",
@@ -258,36 +230,6 @@ def _range(spread: Spread | None) -> str:
 
 def _counts(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _bill(row: OptionResult, case: Case, names: Mapping[str, str]) -> Bill:
-    lines = tuple(
-        BillLine(
-            line.label,
-            line.formula,
-            amount_text(line.usd_per_month),
-            tuple(_ingredient(term, case, names) for term in line.terms),
-        )
-        for line in row.lines
-    )
-    month = UNKNOWN if row.usd_per_month is None else amount_text(row.usd_per_month.point)
-    return Bill(names[row.id], lines, month)
-
-
-def _ingredient(term: Term, case: Case, names: Mapping[str, str]) -> Ingredient:
-    """What the case says of its fields, or of the part of it that holds them."""
-    inputs = " and ".join(input_name(field, names) for field in term.fields)
-    said = {known.source: known for field in term.fields if (known := evidence_of(case, field))}
-    told = "; ".join(f"{known.grade}, {known.basis}: {source}" for source, known in said.items())
-    number = digits(_readable(term.value))
-    value = "" if number in term.text else f"{number} {term.unit}"
-    plain_unit = "" if value or term.unit in term.text else term.unit
-    return Ingredient(term.text, value, inputs or plain_unit, told or (AS_GIVEN if term.fields else ""))
-
-
-def _readable(value: Decimal) -> Decimal:
-    """Nine significant digits: the file of the evaluation has them all."""
-    return Context(prec=9).plus(value)
 
 
 def _sensitivity(row: Sensitivity, names: Mapping[str, str]) -> SensitivityRow:

@@ -12,6 +12,8 @@ from costadvisor.catalog.snapshot import Catalog
 from costadvisor.economics import CaseError
 
 Json = dict[str, Any]
+# Of the catalog's facts, what a term costs against on demand.
+COMMITTED = {"reserved_1y": "AWS one-year commitment, price against on-demand"}
 
 
 def resolve_api_prices(option: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
@@ -27,31 +29,66 @@ def resolve_api_prices(option: Json, path: str, as_of: date, evidence: Json, cat
 
 
 def resolve_rent(option: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
-    """The rent of a replica: the median of the offers known that day, or a written price that is an offer's."""
+    """The rent of a replica, and on spot what is paid while there is no machine: medians of the offers known that day.
+
+    A written price that is an offer's is cited as that.
+    """
     hardware = option["hardware"]
     plan = hardware.get("plan", "on_demand")
     if plan == "owned":
         return
-    rents = _rents(hardware["gpu"], plan, hardware.get("gpus_per_replica", 1), as_of, catalog)
     field = f"{path}/hardware/usd_per_hour"
     if hardware.get("usd_per_hour") is not None:
         written = Decimal(str(hardware["usd_per_hour"]))
+        rents = _rents(hardware, plan, as_of, catalog)
         for offer in (offer for offer, rent in rents.items() if rent == written):
             evidence.setdefault(field, _imported(f"{_machine(offer)}: {offer.source}", offer.as_of))
-        return
+    else:
+        found = median_rent(hardware, plan, as_of, catalog)
+        if found is None:
+            missing = f"is missing, and no {plan} offer of {hardware['gpu']} is known on {as_of}"
+            raise CaseError(field, missing, "give the price")
+        hardware["usd_per_hour"], said = found
+        evidence.setdefault(field, said)
+    if plan == "spot" and "spot" not in hardware:
+        _resolve_fallback(hardware, path, as_of, evidence, catalog)
+
+
+def _resolve_fallback(hardware: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
+    """On demand; where no such offer is known, the evaluation says that nothing was counted."""
+    found = median_rent(hardware, "on_demand", as_of, catalog)
+    if found is not None:
+        hardware["spot"] = {"fallback_usd_per_hour": found[0]}
+        evidence.setdefault(f"{path}/hardware/spot/fallback_usd_per_hour", found[1])
+
+
+def median_rent(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tuple[str, Json] | None:
+    """USD an hour of a replica and its evidence: the median of the offers; of a year's term without an offer, the
+    share of the on-demand price that such a term costs elsewhere. None where nothing is known."""
+    rents = _rents(hardware, plan, as_of, catalog)
     if not rents:
-        raise CaseError(
-            field, f"is missing, and no {plan} offer of {hardware['gpu']} is known on {as_of}", "give the price"
-        )
-    hardware["usd_per_hour"] = _money(median(rents.values()))
+        return _committed(hardware, plan, as_of, catalog)
     spread = f"${min(rents.values()):.2f} to ${max(rents.values()):.2f} an hour"
     found = f"median of {len(rents)} {plan.replace('_', '-')} offers of {hardware['gpu']}, {spread}"
-    evidence.setdefault(field, _imported(found, max(offer.as_of for offer in rents)))
+    return _money(median(rents.values())), _imported(found, max(offer.as_of for offer in rents))
 
 
-def _rents(gpu: str, plan: str, gpus: int, as_of: date, catalog: Catalog) -> Mapping[GpuOffer, Decimal]:
-    """USD an hour of a replica with that many GPUs, by offer; a machine without GPUs is rented whole."""
-    offers = [o for o in newest_offers(catalog.gpu_offers, as_of) if (o.gpu, o.plan) == (gpu, plan)]
+def _committed(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tuple[str, Json] | None:
+    ratio = next((fact for fact in catalog.opex_facts if COMMITTED.get(plan) == fact.item), None)
+    rents = _rents(hardware, "on_demand", as_of, catalog)
+    if ratio is None or not rents:
+        return None
+    usd = (median(rents.values()) * ratio.typical).quantize(Decimal("0.0001"))
+    share = f"{ratio.typical}, {ratio.item}: {ratio.source}"
+    how = f"the median of {len(rents)} on-demand offers of {hardware['gpu']} times {share}"
+    said = {"grade": "E", "basis": "estimated", "source": how, "as_of": min(ratio.as_of, as_of).isoformat()}
+    return _money(usd), said
+
+
+def _rents(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> Mapping[GpuOffer, Decimal]:
+    """USD an hour of a replica with its GPUs, by offer; a machine without GPUs is rented whole."""
+    gpus = hardware.get("gpus_per_replica", 1)
+    offers = [o for o in newest_offers(catalog.gpu_offers, as_of) if (o.gpu, o.plan) == (hardware["gpu"], plan)]
     return {
         offer: offer.usd_per_hour if offer.usd_per_gpu_hour is None else offer.usd_per_gpu_hour * gpus
         for offer in offers
@@ -65,12 +102,19 @@ def _machine(offer: GpuOffer) -> str:
 
 
 def _prices(price: ApiPrice) -> Json:
-    discount = price.batch_discount
+    discount, written = price.batch_discount, price.cache_write_5m_usd_per_mtok
+    more: Json = {} if written is None else {"cache_write_usd_per_mtok": _money(written)}
+    if price.windows:
+        more["windows"] = [
+            {"from_hour_utc": start, "to_hour_utc": end, "price_factor": float(round(factor, 6))}
+            for start, end, factor in price.windows
+        ]
     return {
         **_rates(price.rates),
         "batch_discount": 0 if discount is None else float(discount),
         "usd_per_request": _money(price.usd_per_request),
         "tiers": [{"over_input_tokens": above, **_rates(rates)} for above, rates in price.long_context],
+        **more,
     }
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from costadvisor.catalog.snapshot import Catalog, snapshot
 from costadvisor.decisions.capacity import (
+    ESTIMATED,
     PUBLISHED,
     STORED,
     Demand,
+    capacity_estimated,
     capacity_measured,
     capacity_published,
     record_from_file,
@@ -68,7 +70,9 @@ def _resolve_capacity(
     if record is None or capacity.keys() & {"requests_per_s", "tokens_per_s"}:
         return
     field, demand = f"{path}/capacity/record", _demand(case, option)
-    if record.startswith(PUBLISHED):
+    if record == ESTIMATED:
+        found = capacity_estimated(path=field, option=option, demand=demand, catalog=catalog)
+    elif record.startswith(PUBLISHED):
         name = record.removeprefix(PUBLISHED)
         found = capacity_published(name, path=field, option=option, demand=demand, catalog=catalog)
     else:

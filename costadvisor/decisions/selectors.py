@@ -16,7 +16,9 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.answers import Answer, answer
 from costadvisor.decisions.models import CLOSED, Decision, Recommendation
 from costadvisor.decisions.proposals import Proposal, proposals
+from costadvisor.decisions.ranked import suggestions
 from costadvisor.decisions.resolve import Records, case_resolve
+from costadvisor.decisions.sized import Suggestion
 from costadvisor.decisions.todays_api import Reconciliation, billed_models, reconcile
 from costadvisor.decisions.written import WrittenOption, api_option, case_written, published_quality
 from costadvisor.economics import Case, CaseError, Evaluation, evaluate, parse_case
@@ -56,6 +58,15 @@ def case_evaluate(*, organization: Organization, text: str, most_work: int) -> E
             "/draws", problem, f"must be at most {most_work // drawn:,} here; `manage.py advise` takes more"
         )
     return evaluate(case_resolve(case, folder=None, records=records_of(organization=organization)))
+
+
+def suggestion_list(*, decision: Decision) -> list[Suggestion]:
+    """Options worth adding to the decision, ranked; none for one whose case is refused now."""
+    own = [stored.content for stored in record_list(organization=decision.organization)]
+    try:
+        return suggestions(decision.case, records=own)
+    except CaseError:
+        return []
 
 
 def decision_case(*, decision: Decision) -> Case:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from costadvisor.common.money import UNKNOWN, amount_text
+from costadvisor.decisions.sized import Suggestion
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult, Spread
 from costadvisor.economics.names import names_by_id
 
+SUGGESTED = ("  option", "USD a month", "total USD", "saves USD", "replicas", "evidence", "calibration USD")
 HEADINGS = ("option", "USD a month", "p10 to p90", "total USD", "USD per M tokens", "cheapest in")
 
 
@@ -21,6 +23,29 @@ def answer_text(evaluation: Evaluation, case: Case) -> str:
         lines += [_aligned(cells, widths), *(f"  excluded: {refusal.message}" for refusal in row.refusals)]
     told = f"Medians of {evaluation.draws:,} draws; totals over {case.horizon_months} months, discounted."
     return "\n".join([*lines, "", told])
+
+
+def suggestions_text(found: Sequence[Suggestion]) -> str:
+    """What is worth comparing, a line each; with a star what is added."""
+    rows = [SUGGESTED, *(_suggestion_cells(one) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(SUGGESTED))]
+    lines = ["Options worth comparing; a star is added here.", "", _aligned(SUGGESTED, widths)]
+    for one, cells in zip(found, rows[1:], strict=True):
+        lines += [_aligned(cells, widths), *(f"  would be excluded: {refusal}" for refusal in one.refused)]
+    told = "Expected totals, discounted; evidence A and B measured, C and D published or listed, E arithmetic."
+    return "\n".join([*lines, "", told])
+
+
+def _suggestion_cells(found: Suggestion) -> tuple[str, ...]:
+    return (
+        f"{'* ' if found.suggested else '  '}{found.name} ({found.kind})",
+        amount_text(found.usd_per_month, places=0),
+        amount_text(found.tco_usd, places=0),
+        amount_text(found.saves_usd, places=0),
+        "-" if found.replicas is None else f"{found.replicas:,}",
+        found.grade,
+        "-" if found.calibration_usd is None else amount_text(found.calibration_usd, places=0),
+    )
 
 
 def percent(share: float) -> str:

@@ -84,6 +84,7 @@ def _traffic(case: Case) -> Iterator[Knob]:
     yield Knob(group, "input_tokens", "Input tokens per request", ("/workload/input_tokens/mean",))
     yield Knob(group, "output_tokens", "Output tokens per request", ("/workload/output_tokens/mean",))
     yield Knob(group, "cached_input_percent", "Cached input, %", ("/workload/cached_input_share",), 100)
+    yield Knob(group, "batchable_percent", "Requests that may wait a day, %", ("/workload/batchable_share",), 100)
 
 
 _SPEED = (

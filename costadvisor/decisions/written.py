@@ -60,10 +60,32 @@ def case_written(*, name: str, as_of: date, parts: Json, profile: Profile, optio
 
 def with_option(case: Json, written: WrittenOption) -> Json:
     """A copy with one option more, under a short id that says where it runs."""
-    changed, option = deepcopy(case), written.option
-    place = option["provider"] if option["kind"] == "api" else option["hardware"]["gpu"]
-    stem = slugify(place.replace(".", "-"))[:56]
+    changed = deepcopy(case)
+    stem = slugify(_place(written.option).replace(".", "-"))[:56]
     _append(changed, free_id(stem or "option", {known["id"] for known in case["options"]}), written)
+    return changed
+
+
+def _place(option: Json) -> str:
+    """Where an option runs, in a word: `openai`, `h100`, `h100-spot`, `azure-units`, `hybrid`."""
+    if option["kind"] == "self_host":
+        plan = option["hardware"].get("plan", "on_demand")
+        gpu: str = option["hardware"]["gpu"]
+        return gpu if plan == "on_demand" else f"{gpu} {plan.replace('_', ' ')}"
+    if option["kind"] == "provisioned":
+        return f"{option['provider']} units"
+    return str(option.get("provider", option["kind"]))
+
+
+def with_option_changed(case: Json, option_id: str, written: WrittenOption) -> Json:
+    """A copy with `written` in the place of the option of that id, which it keeps, as it keeps being the baseline."""
+    changed, start = deepcopy(case), f"/options/{option_id}/"
+    for place, known in enumerate(case["options"]):
+        if known["id"] == option_id:
+            kept = {key: known[key] for key in ("id", "baseline") if key in known}
+            changed["options"][place] = kept | deepcopy(written.option)
+    said = {pointer: known for pointer, known in case.get("evidence", {}).items() if not pointer.startswith(start)}
+    changed["evidence"] = said | {f"{start}{path}": known for path, known in written.evidence.items()}
     return changed
 
 
@@ -150,26 +172,6 @@ def rented_option(
     evidence = {} if "record" in capacity else {"capacity": entered(source)}
     if option["privacy"]:
         evidence["privacy"] = entered(source)
-    return WrittenOption(option | _quality(quality), evidence)
-
-
-def rented_as_typed(
-    written: WrittenOption,
-    *,
-    source: str,
-    usd_per_hour: Decimal | None,
-    scaling: Mapping[str, Any],
-    privacy: Collection[str],
-    quality: Iterable[Json],
-) -> WrittenOption:
-    """A fleet's option with what was typed in the place of what it said; without a price typed, it has what it had."""
-    option, evidence = deepcopy(written.option), deepcopy(written.evidence)
-    option["scaling"] = dict(scaling)
-    if set(privacy) != set(option["privacy"]):
-        option["privacy"], evidence["privacy"] = list(privacy), entered(source)
-    if usd_per_hour is not None:
-        option["hardware"]["usd_per_hour"] = str(usd_per_hour)
-        evidence["hardware/usd_per_hour"] = entered(source)
     return WrittenOption(option | _quality(quality), evidence)
 
 

@@ -60,11 +60,14 @@ class RefusableForm(forms.Form):
 
     PATHS: ClassVar[Mapping[str, str]] = {}
 
+    def fields_by_path(self) -> Mapping[str, str]:
+        return self.PATHS
+
     def show(self, refusal: Refusal) -> None:
         """The refusal at its field, or on top where none of these is at fault."""
         path = refusal.field or ""
         inside = path.removeprefix("/options/").partition("/")[2]
-        named = next((field for prefix, field in self.PATHS.items() if inside.startswith(prefix)), path)
+        named = next((field for prefix, field in self.fields_by_path().items() if inside.startswith(prefix)), path)
         self.add_error(named if named in self.fields else None, str(refusal))
 
 

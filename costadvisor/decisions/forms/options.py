@@ -1,197 +1,173 @@
-"""One form for each kind of option that can be added to a decision."""
+"""What the forms of all kinds of option share: each shows, stores and corrects an option by its fields' places."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
 
-from costadvisor.catalog.snapshot import snapshot
-from costadvisor.decisions import candidates
-from costadvisor.decisions.candidates import RENTED_PRIVACY, Candidate
-from costadvisor.decisions.forms.fields import (
-    QualityForm,
-    check_own_prices,
-    own_price_fields,
-    own_prices,
-    price_field,
-    privacy_field,
-)
-from costadvisor.decisions.written import WrittenOption, api_option, published_quality, rented_as_typed, rented_option
+from costadvisor.decisions.forms.fields import QualityForm
+from costadvisor.decisions.forms.places import Place, with_fields
+from costadvisor.decisions.published_costs import published_range
+from costadvisor.decisions.written import WrittenOption, entered
+from costadvisor.economics.quantities import LARGEST
 from engine.calibrate.record import Record
 
-TYPED = "typed"
+Json = dict[str, Any]
 CONTRACT = "Only what the contract says."
+# A part whose evidence is said of the whole.
+WHOLE = ("prices", "capacity", "privacy", "quality")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of an option. `start` is where the form begins, if elsewhere than at a case's own default."""
+
+    label: str
+    path: str
+    help_text: str = ""
+    scale: int = 1
+    required: bool = False
+    start: Any = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.path, self.scale)
+
+    def field(self) -> forms.Field:
+        """Bounded as a case is; its help tells what the default rests on."""
+        allowed = self.place.quantity
+        low = Decimal(0) if allowed is None or allowed.low is None else Decimal(allowed.low * self.scale)
+        high = None if allowed is None or allowed.high == LARGEST else Decimal(allowed.high * self.scale)
+        shared: dict[str, Any] = {
+            "label": self.label,
+            "required": self.required,
+            "help_text": self._help(),
+            "min_value": low,
+        }
+        if allowed is not None and allowed.whole:
+            return forms.IntegerField(**shared, max_value=None if high is None else int(high))
+        return forms.DecimalField(
+            **shared,
+            max_value=high,
+            max_digits=24,
+            decimal_places=9,
+            widget=forms.NumberInput(attrs={"step": "any"}),
+        )
+
+    def _help(self) -> str:
+        rests_on = published_range(self.path)
+        return " ".join(filter(None, (self.help_text, rests_on and f"{rests_on[0].upper()}{rests_on[1:]}.")))
 
 
 class OptionForm(QualityForm):
-    """What the forms of all kinds share. Each adds `written(source)`: the option, with who typed it."""
+    """Begins with `option`, where it corrects one. `written(source)` is the option, with who typed what was changed.
 
-    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {}
+    `GROUPS` are fields by the heading they stand under, the rest stand under none; `FOLDED` ones are closed at first.
+    """
+
     title: ClassVar[str]
     intro: ClassVar[str]
+    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {}
+    FOLDED: ClassVar[tuple[str, ...]] = ()
+    PLACES: ClassVar[Mapping[str, Place]] = {}  # of fields that are no numbers
+    NUMBERS: ClassVar[Mapping[str, Number]] = {}
+    STEM: ClassVar[Mapping[str, Any]] = {}  # what an option of this kind has before anything is typed
 
-    def __init__(self, *args: Any, records: Iterable[Record], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.records = records
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        case: Mapping[str, Any],
+        records: Iterable[Record],
+        option: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, gate=case["constraints"].get("min_quality"))
+        self.case, self.records, self.option = case, records, option
+        for name, number in self.NUMBERS.items():
+            self.fields[name] = number.field()
+        self.places = {**self.PLACES, **{name: number.place for name, number in self.NUMBERS.items()}}
+        self._begin(option or self.STEM)
+        self._begin_quality()
+
+    @classmethod
+    def missing(cls, case: Mapping[str, Any]) -> str:
+        """What a case lacks for an option of this kind; empty where nothing."""
+        return ""
 
     @property
-    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """Fields by the heading they stand under; each stands under one, the rest under none."""
-        grouped = [(legend, [self[name] for name in names]) for legend, names in self.GROUPS.items()]
+    def groups(self) -> list[tuple[str, list[forms.BoundField], bool]]:
+        """(heading, fields, closed): an open group has a field that was refused or was not left at its start."""
+        grouped = [
+            (legend, [self[name] for name in names if name in self.fields]) for legend, names in self.GROUPS.items()
+        ]
         named = {name for names in self.GROUPS.values() for name in names}
-        return [("", [field for field in self if field.name not in named]), *grouped]
+        top = ("", [field for field in self if field.name not in named], False)
+        return [top, *((legend, fields, self._closed(legend, fields)) for legend, fields in grouped)]
 
-
-class ApiForm(OptionForm):
-    title = "Another API"
-    intro = "A model of a provider, at its list price or at your contract's."
-    PATHS: ClassVar[Mapping[str, str]] = {"prices/": "input_usd_per_mtok", "prices": "model"}
-
-    provider = forms.CharField(max_length=200, help_text="Such as openai, anthropic or google.")
-    model = forms.CharField(max_length=200, help_text="As the provider calls it, such as gpt-4.1-nano.")
-    privacy = privacy_field("What the provider commits to", CONTRACT)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields |= own_price_fields()
-
-    def clean(self) -> None:
-        check_own_prices(self)
+    def fields_by_path(self) -> Mapping[str, str]:
+        """The fields by where they stand; then what a path without a field of its own is shown at."""
+        return {**{place.path: name for name, place in self.places.items()}, **self.PATHS}
 
     def written(self, source: str) -> WrittenOption:
-        data = self.cleaned_data
-        return api_option(
-            provider=data["provider"].strip().lower(),
-            model=data["model"].strip(),
-            privacy=data["privacy"],
-            quality=self.quality(model=data["model"].strip()),
-            prices=own_prices(data),
-            source=source,
-        )
+        """What was left as it stood stays, with its evidence."""
+        stem = self.stem(source)
+        changed = {name: self.cleaned_data[name] for name in self.places if name in self.changed_data}
+        option, evidence = with_fields(stem.option, self.places, changed), dict(stem.evidence)
+        for name in changed.keys() & self.NUMBERS.keys():
+            said_at = _said_at(self.places[name].path)
+            evidence.pop(said_at, None)
+            if changed[name] is not None:
+                evidence[said_at] = entered(source)
+        if "privacy" in self.fields and set(self.cleaned_data["privacy"]) != set(option.get("privacy", ())):
+            option["privacy"], evidence["privacy"] = list(self.cleaned_data["privacy"]), entered(source)
+        if "quality_percent" in self.changed_data or "quality_samples" in self.changed_data:
+            option["quality"] = self.quality_typed_over(option.get("quality", []))
+            evidence["quality"] = entered(source)
+        return WrittenOption(option, evidence)
+
+    def stem(self, source: str) -> WrittenOption:
+        """What the fields are written over."""
+        return self.stored() or WrittenOption(deepcopy(dict(self.STEM)))
+
+    def stored(self) -> WrittenOption | None:
+        """The option that is corrected, less its id, with its evidence."""
+        if self.option is None:
+            return None
+        start = f"/options/{self.option['id']}/"
+        said = {path: known for path, known in self.case.get("evidence", {}).items() if path.startswith(start)}
+        option = {key: deepcopy(value) for key, value in self.option.items() if key not in ("id", "baseline")}
+        return WrittenOption(option, {path.removeprefix(start): known for path, known in said.items()})
+
+    def others(self, *kinds: str) -> list[Mapping[str, Any]]:
+        """The case's options of these kinds, but for the one that is corrected."""
+        own = self.option and self.option["id"]
+        return [other for other in self.case["options"] if other["kind"] in kinds and other["id"] != own]
+
+    def _begin(self, option: Mapping[str, Any]) -> None:
+        for name, place in self.places.items():
+            found = place.read(option)
+            number = self.NUMBERS.get(name)
+            start = place.default if number is None or number.start is None else number.start
+            left_out = start if self.option is None else place.default
+            self.fields[name].initial = left_out if found is None else found
+        if "privacy" in self.fields:
+            self.fields["privacy"].initial = list(option.get("privacy", self.fields["privacy"].initial or ()))
+
+    def _begin_quality(self) -> None:
+        known = [] if self.option is None or self.gate is None else self.option.get("quality", [])
+        score = next((score for score in known if score["measure"] == (self.gate or {}).get("measure")), None)
+        if score is not None and self.gate is not None:
+            self.fields["quality_percent"].initial = float(score["score"]) * 100
+            self.fields["quality_samples"].initial = score.get("n")
+
+    def _closed(self, legend: str, fields: Sequence[forms.BoundField]) -> bool:
+        touched = any(field.errors or field.name in self.changed_data for field in fields) if self.is_bound else False
+        return legend in self.FOLDED and not touched
 
 
-class HostForm(OptionForm):
-    title = "A host of an open model"
-    intro = "Somebody else serves the weights that you could serve yourselves; often the cheapest way to them."
-    PATHS: ClassVar[Mapping[str, str]] = {"prices": "host"}
-
-    host = forms.ChoiceField(label="Model and host")
-    privacy = privacy_field("What the host commits to", CONTRACT)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.known = {candidate.key: candidate for candidate in candidates.hosts()}
-        self.fields["host"] = forms.ChoiceField(
-            label="Model and host", choices=[(key, found.label) for key, found in self.known.items()]
-        )
-
-    def written(self, source: str) -> WrittenOption:
-        found = self.known[self.cleaned_data["host"]]
-        return api_option(
-            provider=found.written.option["provider"],
-            model=found.written.option["model"],
-            open_weights=True,
-            privacy=self.cleaned_data["privacy"],
-            quality=self.quality(model=found.model),
-            source=source,
-        )
-
-
-class FleetForm(OptionForm):
-    title = "Self-hosted on rented GPUs"
-    intro = "The throughput of one replica decides: measured by you, published by somebody, or assumed."
-    PATHS: ClassVar[Mapping[str, str]] = {
-        "capacity/record": "measurement",
-        "capacity": "rate",
-        "hardware/usd_per_hour": "usd_per_hour",
-        "hardware/gpus_per_replica": "gpus_per_replica",
-        "model": "model",
-        "scaling/cold_start_s": "cold_start_s",
-    }
-    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {
-        "A typed rate": ("model", "gpu", "gpus_per_replica", "rate", "rate_unit")
-    }
-    field_order = ("measurement", "usd_per_hour", "policy", "cold_start_s", "privacy")
-
-    measurement = forms.ChoiceField(label="Throughput of one replica")
-    model = forms.CharField(
-        max_length=200, required=False, help_text="A measurement says its own model and GPU; leave these empty then."
-    )
-    gpu = forms.ChoiceField(label="GPU", required=False)
-    gpus_per_replica = forms.IntegerField(label="GPUs per replica", min_value=1, max_value=64, required=False)
-    rate = forms.FloatField(label="Typed rate", min_value=0, max_value=1e9, required=False)
-    rate_unit = forms.ChoiceField(
-        label="Unit of the typed rate",
-        required=False,
-        choices=[
-            ("requests_per_s", "requests a second, inside the latency target"),
-            ("tokens_per_s", "tokens a second, input and output together"),
-        ],
-    )
-    usd_per_hour = price_field("Price of a replica-hour, USD", "All its GPUs. Left empty, the median of known offers.")
-    policy = forms.ChoiceField(
-        label="Size of the fleet",
-        choices=[("fixed", "For the busiest hour, all week"), ("scheduled", "Following the week, hour by hour")],
-        widget=forms.RadioSelect,
-        initial="fixed",
-    )
-    cold_start_s = forms.FloatField(
-        label="Seconds until a new replica serves", min_value=0, max_value=86_400, initial=120
-    )
-    privacy = privacy_field("What this hosting gives", "Rented in your own cloud account and region, as a rule.")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        own, published = candidates.measured(self.records), candidates.published()
-        self.known: dict[str, Candidate] = {found.key: found for found in (*own, *published)}
-        groups: list[Any] = [("Published measurements", [(found.key, found.label) for found in published])]
-        if own:
-            groups.insert(0, ("Your own calibrations", [(found.key, found.label) for found in own]))
-        self.fields["measurement"] = forms.ChoiceField(
-            label="Throughput of one replica",
-            choices=[*groups, ("Your own word", [(TYPED, "The typed rate below; it counts as assumed")])],
-            widget=forms.RadioSelect,
-        )
-        gpus = sorted({offer.gpu for offer in snapshot().gpu_offers})
-        self.fields["gpu"] = forms.ChoiceField(label="GPU", required=False, choices=[(gpu, gpu) for gpu in gpus])
-        self.fields["privacy"].initial = list(RENTED_PRIVACY)
-        self.order_fields(self.field_order)
-
-    def clean(self) -> None:
-        data = self.cleaned_data
-        if data.get("measurement") == TYPED:
-            for name in ("model", "gpu", "gpus_per_replica", "rate"):
-                if data.get(name) in (None, "") and name not in self.errors:
-                    self.add_error(name, "A typed rate needs this too.")
-
-    def written(self, source: str) -> WrittenOption:
-        data = self.cleaned_data
-        found = self.known.get(data["measurement"])
-        served = self._typed(source) if found is None else found.written
-        return rented_as_typed(
-            served,
-            usd_per_hour=data["usd_per_hour"],
-            scaling={"policy": data["policy"], "cold_start_s": data["cold_start_s"]},
-            privacy=data["privacy"],
-            quality=self.quality_typed_over(served.option.get("quality", [])),
-            source=source,
-        )
-
-    def _typed(self, source: str) -> WrittenOption:
-        data = self.cleaned_data
-        model = data["model"].strip()
-        return rented_option(
-            model=model,
-            gpu=data["gpu"],
-            gpus_per_replica=data["gpus_per_replica"],
-            capacity={data["rate_unit"] or "requests_per_s": data["rate"]},
-            quality=published_quality(snapshot().quality_scores, model=model),
-            source=source,
-        )
-
-
-OPTION_FORMS: dict[str, type[ApiForm] | type[HostForm] | type[FleetForm]] = {
-    "api": ApiForm,
-    "host": HostForm,
-    "rented": FleetForm,
-}
+def _said_at(path: str) -> str:
+    first = path.split("/", 1)[0]
+    return first if first in WHOLE else path

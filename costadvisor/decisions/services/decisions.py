@@ -12,7 +12,8 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.resolve import case_resolve
 from costadvisor.decisions.selectors import records_of
-from costadvisor.decisions.written import WrittenOption, case_written, with_option, without_option
+from costadvisor.decisions.sized import Suggestion, with_suggestions
+from costadvisor.decisions.written import WrittenOption, case_written, with_option, with_option_changed, without_option
 from costadvisor.economics import CaseError, parse_case
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.selectors import workload_to_case
@@ -55,6 +56,27 @@ def decision_option_add(*, decision: Decision, actor: User, written: WrittenOpti
     locked = _locked(decision)
     changed = with_option(locked.case, written)
     return _save(locked, changed, actor, "decision_option_add", {"option": changed["options"][-1]["id"]})
+
+
+@transaction.atomic
+def decision_suggestions_add(*, decision: Decision, actor: User, chosen: Iterable[Suggestion]) -> Decision:
+    """Raises Refusal where they cannot be resolved together, or are more than a case has room for."""
+    locked = _locked(decision)
+    known = {option["id"] for option in locked.case["options"]}
+    changed = with_suggestions(locked.case, chosen)
+    added = sorted({option["id"] for option in changed["options"]} - known)
+    return _save(locked, changed, actor, "decision_suggestions_add", {"options": added})
+
+
+@transaction.atomic
+def decision_option_change(*, decision: Decision, actor: User, option_id: str, written: WrittenOption) -> Decision:
+    """Puts `written` in the place of the option of that id. Raises Refusal for one that is not there, or that cannot
+    be resolved."""
+    locked = _locked(decision)
+    if not any(option["id"] == option_id for option in locked.case["options"]):
+        raise Refusal("This option is not there any more.")
+    changed = with_option_changed(locked.case, option_id, written)
+    return _save(locked, changed, actor, "decision_option_change", {"option": option_id})
 
 
 @transaction.atomic

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from costadvisor.decisions.advise import advise
-from costadvisor.decisions.content import Bill, content_of
+from costadvisor.decisions.bill import Bill
+from costadvisor.decisions.content import content_of
 
 
 def bills(case: str) -> dict[str, Bill]:

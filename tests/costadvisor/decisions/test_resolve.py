@@ -3,6 +3,7 @@
 import json
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,21 @@ def test_a_resolved_case_resolves_to_itself(case: Json) -> None:
     found = resolve(case)
     again = case_resolve(parse_case(json.loads(found.model_dump_json(by_alias=True))), folder=None)
     assert case_sha256(again) == case_sha256(found)
+
+
+def test_prices_carry_what_the_catalog_knows_of_writes_tiers_and_hours(case: Json) -> None:
+    """Cache writes of Anthropic, long-context prices of Google, and DeepSeek's dearer hours by the demand in them."""
+    known = {}
+    for provider, model in (
+        ("anthropic", "claude-sonnet-4-5"),
+        ("google", "gemini-2.5-pro"),
+        ("deepseek", "deepseek-v4-pro"),
+    ):
+        today = {"id": "today", "kind": "api", "provider": provider, "model": model, "baseline": True}
+        known[provider] = case_resolve(parse_case(case | {"options": [today]}), folder=None).options[0]
+    prices = {provider: option.prices for provider, option in known.items() if option.kind == "api" and option.prices}
+    assert prices["anthropic"].cache_write_usd_per_mtok == prices["anthropic"].input_usd_per_mtok * Decimal("1.25")
+    assert [tier.over_input_tokens for tier in prices["google"].tiers] == [200_000]
+    windows = [(window.from_hour_utc, window.to_hour_utc) for window in prices["deepseek"].windows]
+    assert windows == [(1, 4), (6, 10)]
+    assert all(window.price_factor > 1 for window in prices["deepseek"].windows)

@@ -1,8 +1,9 @@
-"""`manage.py advise CASE.json [--json OUT.json] [--pdf OUT.pdf] [--compare EARLIER.json]`: the answer to a case.
+"""`manage.py advise CASE.json [--propose [CASE.json]] [--json OUT] [--pdf OUT] [--compare EARLIER.json]`: its answer.
 
 It needs no database and no login.
 """
 
+import json
 import os
 from argparse import ArgumentParser
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from costadvisor.decisions.advise import Advice, advise
+from costadvisor.decisions.advise import Advice, advise, advise_case, proposed
 from costadvisor.decisions.compared import compared, comparison_text
-from costadvisor.decisions.text import answer_text
+from costadvisor.decisions.text import answer_text, suggestions_text
 from costadvisor.economics import CaseError
 from costadvisor.reports.pdf import PdfUnavailableError, recommendation_pdf
 
 REFUSED = 2
+NOWHERE = Path()  # `--propose` without a file
 GIVE_A_FILE = "give a file in a folder that is there"
 
 
@@ -32,11 +34,20 @@ class Command(BaseCommand):
         parser.add_argument("--pdf", metavar="OUT.pdf", type=Path, help="write the recommendation to sign here")
         parser.add_argument("--compare", metavar="EARLIER.json", type=Path, help="say what changed since this case")
 
+        parser.add_argument(
+            "--propose",
+            metavar="NEW.json",
+            type=Path,
+            nargs="?",
+            const=NOWHERE,
+            help="rank options worth comparing, add what is suggested, and write that case here",
+        )
+
     def handle(self, *_: Any, **options: Any) -> None:
         try:
             # Checked and made before anything is written, so that a refusal leaves nothing half-done.
-            _check_writable(options["json"], options["pdf"])
-            advice = advise(options["case"])
+            _check_writable(options["json"], options["pdf"], _file(options["propose"]))
+            proposal, advice = _advice(options["case"], options["propose"])
             told = _changes(options["compare"], advice)
             pdf = recommendation_pdf(advice.evaluation, advice.case) if options["pdf"] else b""
             _write(options["json"], advice.evaluation.to_json() + b"\n")
@@ -44,9 +55,25 @@ class Command(BaseCommand):
         except (CaseError, PdfUnavailableError) as error:
             self.stderr.write(str(error))
             raise SystemExit(REFUSED) from None
+        if proposal:
+            self.stdout.write(f"{proposal}\n\n")
         self.stdout.write(answer_text(advice.evaluation, advice.case))
         if told:
             self.stdout.write(f"\n{told}")
+
+
+def _file(given: Path | None) -> Path | None:
+    return None if given == NOWHERE else given
+
+
+def _advice(file: Path, propose: Path | None) -> tuple[str, Advice]:
+    """The answer; with what was proposed before it, and the case with that in it written where that is asked for."""
+    if propose is None:
+        return "", advise(file)
+    found, case = proposed(file)
+    advice = advise_case(case, file.parent)
+    _write(_file(propose), json.dumps(case, indent=2).encode() + b"\n")
+    return suggestions_text(found), advice
 
 
 def _changes(earlier: Path | None, advice: Advice) -> str:
