@@ -219,7 +219,9 @@ def _summary(record: Record, resumable: Journal | None) -> str:
             "below these can't be kept at all"
         )
     if derived.max_rate is None:
-        return f"no rate: {record.grade.basis} ({limits})"
+        box = record.hardware.device == "unknown" and record.tier == "quick"
+        why = "; a server over HTTP can't be predicted, only measured: give --tier standard" if box else ""
+        return f"no rate: {record.grade.basis}{why} ({limits})"
     rate = derived.max_rate
     return (
         f"{rate.requests_per_s:.3g} requests/s ({rate.low:.3g} to {rate.high:.3g}) inside {limits}, "
