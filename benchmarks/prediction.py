@@ -4,8 +4,8 @@
 
 Fitted are closed loops of 1, 2, 4, 8 and 16 requests at a time. Foretold are loads that the fit has never seen: closed
 loops of 3, 6 and 12, and random arrivals at 0.4, 0.6 and 0.8 of what 16 at a time bring, each the very same requests in
-the simulator as on the engine. All are run in one shuffled order, so that a machine that grows slower with time does not
-look like an error of the model. Exits 1 when p50 or p95 TPOT or the throughput of one is more than 5 % off, or p95 TTFT
+the simulator as on the engine. All are run in one shuffled order, so that a machine that grows slower with time is no
+error of the model. Exits 1 when p50 or p95 TPOT or the throughput of one is more than 5 % off, or p95 TTFT
 more than 10 %. Leave the machine to it: what other processes took is in the table.
 """
 
@@ -82,7 +82,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="Hugging Face model folder")
-    parser.add_argument("--seconds", type=float, default=24.0, help="of each level that is foretold; half in the others")
+    parser.add_argument(
+        "--seconds", type=float, default=24.0, help="of each level that is foretold; half in the others"
+    )
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 where the CPU has it")
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default: all cores")
     parser.add_argument("--seed", type=int, default=0)
@@ -90,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(
-    target: EmbeddedTarget, seconds: float, seed: int
-) -> tuple[list[MeasuredLevel], list[MeasuredLevel]]:
+def _measure(target: EmbeddedTarget, seconds: float, seed: int) -> tuple[list[MeasuredLevel], list[MeasuredLevel]]:
     """Levels to be fitted and levels to be foretold, after one that warms up and tells how much is the most."""
     warm = _run(target, _closed("warm", MOST, WARM_S, seed))
     most = warm.output_tokens_per_s / MIX.mean[1]
@@ -157,7 +157,8 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'':<43}" + "".join(f"{'measured':>10}{'foretold':>9}{'off':>7}" for _ in BOUNDS)
     for row in rows:
         cells = "".join(_cell(row, name) for name in BOUNDS)
-        yield f"{row.level:<26}{row.requests:>9}{100 * row.other_cpu_share:>7.1f}%{cells}{'' if row.holds else '  over'}"
+        verdict = "" if row.holds else "  over"
+        yield f"{row.level:<26}{row.requests:>9}{100 * row.other_cpu_share:>7.1f}%{cells}{verdict}"
     for name, bound in BOUNDS.items():
         worst = max((abs(row.deviation[name] or 0.0) for row in rows), default=0.0)
         yield f"{name}: at most {100 * worst:.1f} % off; {100 * bound:.0f} % is the limit"

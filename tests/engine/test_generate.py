@@ -107,7 +107,11 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
         ([{"prompt_token_ids": [1, 320]}], [], "whole numbers from 0 to 319"),
         ([{"prompt_token_ids": [1, -1]}], [], "whole numbers from 0 to 319"),
         ([{"prompt_token_ids": [1.5]}], [], "whole numbers from 0 to 319"),
-        ([GOOD | {"max_token": 3}], [], "unknown field 'max_token'; known are prompt, messages, prompt_token_ids, priority, max_tokens"),
+        (
+            [GOOD | {"max_token": 3}],
+            [],
+            "unknown field 'max_token'; known are prompt, messages, prompt_token_ids, priority, max_tokens",
+        ),
         ([GOOD | {"max_tokens": 0}], [], "max_tokens is 0; it must be a whole number from 1 up"),
         ([GOOD | {"max_tokens": "3"}], [], "max_tokens is '3'; it must be a whole number from 1 up"),
         ([GOOD | {"temperature": -1}], [], "temperature is -1; it must be a number from 0 up"),

@@ -255,7 +255,9 @@ def test_the_embedded_engine_killed_half_way_and_gone_on_with(model: Path) -> No
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 45
     messages: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
-    ran = {line["message"] for line in messages if " at a time" in line["message"] and "tokens/s" not in line["message"]}
+    ran = {
+        line["message"] for line in messages if " at a time" in line["message"] and "tokens/s" not in line["message"]
+    }
     assert not any(message.startswith(("L1:", "L2:", "L3:")) for message in ran), "what is kept is not measured again"
     assert any(message.startswith("L4:") for message in ran)
     record = record_read(model.parent / "out.json")
@@ -278,7 +280,7 @@ def _is_as_if_it_had_not_been_killed(record: Record, kept: dict[str, bytes]) -> 
     opening = json.loads(kept["opening.json"])
     assert record.cold_start is not None
     assert record.cold_start.seconds == opening["cold_start"]["seconds"], "of the first start, not of the second"
-    assert [level.purpose for level in record.levels][0] == "reference"
+    assert record.levels[0].purpose == "reference"
     assert record.levels[-1].purpose == "reference_again"
     assert record.model.weights == "dummy"
     assert record.engine.threads == 1

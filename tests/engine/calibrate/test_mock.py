@@ -90,4 +90,6 @@ def test_a_wrong_formula_is_refused(step: str, capsys: pytest.CaptureFixture[str
 
 def test_a_port_that_is_taken_is_one_line(mock: Mock, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", mock.url.split(":")[2].split("/")[0]]) == 2
-    assert re.fullmatch(r"error: can't listen on 127\.0\.0\.1:\d+ \(Address already in use\)\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"error: can't listen on 127\.0\.0\.1:\d+ \(Address already in use\)\n", capsys.readouterr().err
+    )

@@ -9,11 +9,15 @@ import pytest
 
 from engine.calibrate import plan
 from engine.calibrate.__main__ import main
+from engine.calibrate.assemble import record_of
 from engine.calibrate.capacity import Search, max_rate
 from engine.calibrate.mock.__main__ import step_time
-from engine.calibrate.protocol import sweep
+from engine.calibrate.protocol import Ask, sweep
+from engine.calibrate.protocol import calibrate as run_protocol
 from engine.calibrate.record import Record, record_read
+from engine.calibrate.record_derived import MaxRate
 from engine.calibrate.slo import Slo
+from engine.calibrate.truth import BlackBox
 from engine.calibrate.workload import workload_fixed
 from engine.config import SchedulerConfig
 from tests.engine.calibrate.mock_server import Mock, mock_server
@@ -56,6 +60,16 @@ def true_rate() -> float:
     return found
 
 
+def seen_as_a_box() -> MaxRate:
+    """The same protocol on the same server under a virtual clock, of which it is told as little."""
+    target = BlackBox(SchedulerConfig(max_batch=ROWS, num_blocks=4096), step_time(STEP))
+    ask = Ask(None, workload_fixed(40, 8), SLO, seed=0, max_minutes=0.9, tier="standard")
+    measured = run_protocol(ask, target, lambda: False, lambda *said: None)
+    rate = record_of(ask, measured, None, dummy_weights=False, raw=None).derived.max_rate
+    assert rate is not None
+    return rate
+
+
 @pytest.mark.usefixtures("hasty")
 def test_the_standard_tier_over_http_finds_the_rate_of_the_mock(
     mock: Mock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -75,6 +89,9 @@ def test_the_standard_tier_over_http_finds_the_rate_of_the_mock(
     true = true_rate()
     assert rate.requests_per_s == pytest.approx(true, rel=0.25), "windows of seconds, on a machine that others use"
     assert rate.low * 0.9 <= true <= rate.high * 1.1
+    simulated = seen_as_a_box()
+    assert rate.low <= simulated.high
+    assert simulated.low <= rate.high
     _nothing_is_pretended(record)
 
 
