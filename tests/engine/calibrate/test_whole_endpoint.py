@@ -40,6 +40,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(plan, name, value)
     monkeypatch.setattr(plan, "MOST_WINDOW_S", 1.0)
     monkeypatch.setattr(sweep, "SWEEP_WINDOW_S", 5.0)
+    monkeypatch.setattr(sweep, "FILLED", 0.7)  # of a time so short that a busy machine would pass its end
 
 
 def calibrate(mock: Mock, out: Path, *more: str) -> tuple[int, Path]:
@@ -122,8 +123,8 @@ def test_the_quick_tier_over_http_has_no_rate_and_says_what_would_bring_one(
         ("mock:garbage", "garbage: an event is not JSON: {not JSON"),
         ("mock:html", "not an event stream: the content type is text/html"),
         ("mock:http500", "HTTP 500"),
-        ("mock:cut/2", "requests failed (1 × stream cut|[0-9]+ of [0-9]+ requests failed)"),
-        ("mock:stall/3", "[0-9]+ of [0-9]+ requests failed .*silence"),
+        ("mock:cut/2", "stream cut"),
+        ("mock:stall/3", ".*silence"),
     ],
 )
 def test_an_endpoint_that_misbehaves_ends_it_with_one_line_and_no_record(
