@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.calibrate.contention import CpuWatch
+from engine.calibrate.contention import CONTENDED, CpuWatch
 from engine.calibrate.level import LevelSpec
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.metrics import nearest_rank, samples_needed
@@ -45,6 +45,7 @@ FITTED_SHARE = 0.5  # of the seconds of a load that is foretold
 PASSES = 2
 WAIT_S = 60.0
 DRAWN = 2048
+CONTENDED_MACHINE = 2
 
 Values = dict[str, float | None]
 Runs = dict[str, list[MeasuredLevel]]  # by the load's name
@@ -60,6 +61,10 @@ class Row:
     measured: Values
     predicted: Values
     deviation: Values
+
+    @property
+    def contended(self) -> bool:
+        return self.other_cpu_share > CONTENDED
 
     @property
     def holds(self) -> bool:
@@ -80,6 +85,9 @@ def main() -> int:
     if args.out:
         report = _report(args, facts, fitted, fit, rows)
         args.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    if any(row.contended for row in rows):
+        print("no evidence: other processes used the machine meanwhile", file=sys.stderr)
+        return CONTENDED_MACHINE
     return 0 if all(row.holds for row in rows) else 1
 
 
@@ -183,7 +191,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'':<43}" + "".join(f"{'measured':>10}{'foretold':>9}{'off':>7}" for _ in BOUNDS)
     for row in rows:
         cells = "".join(_cell(row, name) for name in BOUNDS)
-        verdict = "" if row.holds else "  over"
+        verdict = "  contended" if row.contended else "" if row.holds else "  over"
         yield f"{row.load:<26}{row.requests:>9}{100 * row.other_cpu_share:>7.1f}%{cells}{verdict}"
     for name, bound in BOUNDS.items():
         worst = max((abs(row.deviation[name] or 0.0) for row in rows), default=0.0)
@@ -227,6 +235,7 @@ def _report(
         "unsteadiness": fit.unsteadiness,
         "bounds": BOUNDS,
         "foretold": [asdict(row) for row in rows],
+        "contended": any(row.contended for row in rows),
         "holds": all(row.holds for row in rows),
     }
 
