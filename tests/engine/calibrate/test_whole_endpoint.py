@@ -64,7 +64,7 @@ def true_rate() -> float:
 def seen_as_a_box() -> MaxRate:
     """The same protocol on the same server under a virtual clock, of which it is told as little."""
     target = BlackBox(SchedulerConfig(max_batch=ROWS, num_blocks=4096), step_time(STEP))
-    ask = Ask(None, workload_fixed(40, 8), SLO, seed=0, max_minutes=0.9, tier="standard")
+    ask = Ask(None, workload_fixed(40, 8), SLO, seed=0, max_minutes=1.3, tier="standard")
     measured = run_protocol(ask, target, lambda: False, lambda *said: None)
     rate = record_of(ask, measured, None, dummy_weights=False, raw=None).derived.max_rate
     assert rate is not None
@@ -75,7 +75,7 @@ def seen_as_a_box() -> MaxRate:
 def test_the_standard_tier_over_http_finds_the_rate_of_the_mock(
     mock: Mock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out = calibrate(mock, tmp_path / "out.json", "--tier", "standard", "--max-minutes", "0.9")
+    code, out = calibrate(mock, tmp_path / "out.json", "--tier", "standard", "--max-minutes", "1.3")
     assert code == 0, capsys.readouterr().err
     record = record_read(out)
     phases = [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()]
