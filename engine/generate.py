@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def generate(args: argparse.Namespace) -> None:
     """Everything is read and checked before the first token is computed, and the output is written whole or not."""
     lines = _read_lines(args.prompts)
+    params = {number: _params(number, line, args) for number, line in lines.items()}  # before a model is loaded
     for path in filter(None, (args.out, args.stats)):
         if not path.parent.is_dir():
             raise InputError(f"folder {path.parent} does not exist: make it, or write {path.name} elsewhere")
@@ -61,7 +62,7 @@ def generate(args: argparse.Namespace) -> None:
             raise InputError(f"{path} has the prompts in it: write to another file")
     with contextlib.closing(Engine(args.model, _options(args))) as engine:
         tokenizer = engine.tokenizer  # may be refused, and so comes first
-        requests = [_add(engine, number, line, args) for number, line in enumerate(lines, start=1)]
+        requests = [_add(engine, number, line, params[number], args) for number, line in lines.items()]
         with _gpu_monitor(engine.config.device) as gpu:
             started = time.monotonic()
             steps = [result.record for result in engine.run()]
@@ -149,27 +150,31 @@ def _options(args: argparse.Namespace) -> EngineOptions:
     )
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> dict[int, dict[str, Any]]:
+    """By their numbers in the file; blank lines are none, and neither is a byte order mark."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}): give a file with a prompt on each line") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: give a file with a prompt on each line") from None
-    lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = {}
+    for number, line in enumerate(text.split("\n"), start=1):  # not at U+2028, which JSON may hold
+        if not line.strip():
+            continue
         try:
-            lines.append(json.loads(line))
+            lines[number] = json.loads(line)
         except ValueError:
             raise InputError(f'{path} line {number} is not JSON: give one object a line, {{"prompt": "…"}}') from None
-        if not isinstance(lines[-1], dict) or sum(name in lines[-1] for name in PROMPTS) != 1:
+        if not isinstance(lines[number], dict) or sum(name in lines[number] for name in PROMPTS) != 1:
             raise InputError(f"{path} line {number} must be an object with exactly one of {', '.join(PROMPTS)}")
     if not lines:
         raise InputError(f'{path} has no lines: give at least one {{"prompt": "…"}}')
     return lines
 
 
-def _add(engine: Engine, number: int, line: dict[str, Any], args: argparse.Namespace) -> Request:
+def _params(number: int, line: dict[str, Any], args: argparse.Namespace) -> SamplingParams:
+    """A line's own fields over the command's; raises InputError for what is wrong without knowing the model."""
     fields = {
         "max_tokens": args.max_tokens,
         "temperature": args.temperature,
@@ -177,11 +182,18 @@ def _add(engine: Engine, number: int, line: dict[str, Any], args: argparse.Names
         "ignore_eos": args.ignore_eos,
     } | {name: value for name, value in line.items() if name not in NOT_SAMPLING}
     try:
-        prompt = _prompt(engine.tokenizer, line)
-        priority = line.get("priority", 0)
-        if type(priority) is not int:
-            raise InputError(f"priority is {priority!r}; it must be a whole number")
-        return engine.add(prompt, SamplingParams.from_json(fields), priority=priority)
+        if type(line.get("priority", 0)) is not int:
+            raise InputError(f"priority is {line['priority']!r}; it must be a whole number")
+        return SamplingParams.from_json(fields, beside=NOT_SAMPLING)
+    except InputError as error:
+        raise InputError(f"{args.prompts} line {number}: {error}") from None
+
+
+def _add(
+    engine: Engine, number: int, line: dict[str, Any], params: SamplingParams, args: argparse.Namespace
+) -> Request:
+    try:
+        return engine.add(_prompt(engine.tokenizer, line), params, priority=line.get("priority", 0))
     except InputError as error:
         raise InputError(f"{args.prompts} line {number}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -15,7 +15,7 @@ MOST_LOGPROBS = 64
 MOST_BIAS = 100.0
 LEAST = math.ulp(0.0)  # above 0
 WANTED = {
-    "stop": "a text, or a list of texts",
+    "stop": "a text, or a list of texts, none of them empty",
     "stop_token_ids": "a list of token ids",
     "logit_bias": 'token ids with a number from -100 to 100 each, like {"42": -5}',
 }
@@ -88,19 +88,22 @@ class SamplingParams:
         ]
         for name, good, wanted in checks:
             if not good:
-                raise InputError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
+                value = getattr(self, name)
+                given = list(value) if isinstance(value, tuple) else value  # as JSON has it
+                raise InputError(f"{name} is {given!r}; it must be {wanted}")
         if self.min_tokens > self.max_tokens:
             raise InputError(f"min_tokens is {self.min_tokens}; it must be at most max_tokens, {self.max_tokens}")
         if self.json_schema is not None and self.min_tokens:
             raise InputError("min_tokens can't be asked for together with json_schema, which decides where to end")
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """From the fields of a JSON object; raises InputError for an unknown one, or one that is not right."""
+    def from_json(cls, raw: Mapping[str, Any], beside: Iterable[str] = ()) -> Self:
+        """From the fields of a JSON object; raises InputError for an unknown one, or one that is not right. Fields
+        that the caller takes itself are named by `beside`, for the message."""
         known = [column.name for column in fields(cls)]
         for name in raw:
             if name not in known:
-                raise InputError(f"unknown field {name!r}; known are {', '.join(known)}")
+                raise InputError(f"unknown field {name!r}; known are {', '.join([*beside, *known])}")
         changed = {name: _from_json(name, value) for name, value in raw.items()}
         return cls(**changed)
 

@@ -220,7 +220,9 @@ def in_words(record: Record, resumable: Journal | None = None) -> str:
             "below these can't be kept at all"
         )
     if derived.max_rate is None:
-        return f"no rate: {record.grade.basis} ({limits})"
+        box = record.hardware.device == "unknown" and record.tier == "quick"
+        why = "; a server over HTTP can't be predicted, only measured: give --tier standard" if box else ""
+        return f"no rate: {record.grade.basis}{why} ({limits})"
     rate = derived.max_rate
     least = "at least " if derived.binding == "saturation" else ""
     return (

@@ -1,6 +1,7 @@
 """What GPUs can do by their makers' datasheets: `fixtures/gpus.json`, of which each line names its source."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,11 +44,21 @@ def gpus() -> tuple[GpuFacts, ...]:
 
 def gpu_facts(name: str) -> GpuFacts:
     """The GPU of this name or alias, or the only one whose name begins so; raises InputError naming the known ones."""
-    wanted = " ".join(name.casefold().split())
-    exact = [gpu for gpu in gpus() if wanted in {known.casefold() for known in (gpu.name, *gpu.aliases)}]
-    found = exact or [gpu for gpu in gpus() if gpu.name.casefold().startswith(f"{wanted} ")]
+    found = gpus_named(name)
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"{name} may be {' or '.join(gpu.name for gpu in found)}; say which")
     raise InputError(f"GPU {name!r} is not in {FILE.name}; known are {', '.join(gpu.name for gpu in gpus())}")
+
+
+def gpus_named(name: str) -> list[GpuFacts]:
+    """Those that a name may mean: none, one, or several that it is the beginning of."""
+    wanted = _plain(name)
+    exact = [gpu for gpu in gpus() if wanted in map(_plain, (gpu.name, *gpu.aliases))]
+    return exact or [gpu for gpu in gpus() if _plain(gpu.name).startswith(f"{wanted} ")]
+
+
+def _plain(name: str) -> str:
+    """`H100-SXM5` is `h100 sxm`."""
+    return re.sub(r"sxm\d", "sxm", " ".join(name.casefold().replace("-", " ").split()))

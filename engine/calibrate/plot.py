@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None, console: Console | None = None) -> 
         record = record_read(args.record)
         drawn, left_out = _charts(record, args.record)
         if not drawn:
-            raise InputError(f"{args.record} has no levels and no curve, so there is nothing to draw")
+            raise InputError(f"{args.record}: there is nothing to draw: {_nothing(record)}")
         _write(args, heading(record), [*facts(record), *left_out], drawn)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -46,6 +46,18 @@ def _charts(record: Record, path: Path) -> tuple[list[Chart], list[str]]:
     except InputError as error:
         return drawn, [f"Step times are not drawn: {error}."]
     return [*drawn, *([residual_chart(found)] if found else [])], []
+
+
+def _nothing(record: Record) -> str:
+    """Why a record has no chart, and what would give it one."""
+    if not record.levels:
+        return "it has no levels and no curve; give a record that has"
+    if record.source.file_sha256 is None:
+        return "no level of it was finished; calibrate to the end"
+    return (
+        "its open-loop levels have no p95 and it has no closed-loop ones; import a benchmark that keeps p95 "
+        "(vllm bench serve --metric-percentiles 50,95,99), or one with a fixed concurrency as well"
+    )
 
 
 def _write(args: argparse.Namespace, title: str, lines: list[str], drawn: list[Chart]) -> None:

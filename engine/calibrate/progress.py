@@ -6,10 +6,12 @@ A line has `phase`, `percent` and `message`; `seconds_left` (also as `eta_s`), a
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from engine.calibrate.bench import Announce
 
@@ -33,18 +35,25 @@ class Lines:
         print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 
 
+class _Described(Progress):
+    """A message in the bar's own line would, being long, squeeze the bar to nothing."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield from (Text(task.description, no_wrap=True, overflow="ellipsis") for task in self.tasks)
+
+
 class Bar:
-    """One line that moves: phase, bar, percent, time left, tokens per second, and what is going on."""
+    """A line that moves, of phase, bar, percent, time left and tokens per second, and below it what is going on."""
 
     def __init__(self, console: Console) -> None:
         self._speed = ""
-        self._progress = Progress(
+        self._progress = _Described(
             TextColumn("{task.fields[phase]}", justify="left"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.description}"),
             console=console,
         )
         self._task = self._progress.add_task("", total=100.0, phase="", left="", speed="")
@@ -61,7 +70,7 @@ class Bar:
         self._progress.update(
             self._task,
             completed=percent,
-            description=message.replace("[", r"\["),
+            description=message,
             phase=phase.replace("_", " "),
             left=_clock(more.get("seconds_left", 0)),
             speed=self._speed,

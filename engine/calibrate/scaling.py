@@ -26,6 +26,7 @@ def scale(record: Record, to: str, *, model: Path | None = None, workload: Path 
     old, new = _old_gpu(record), _new_gpu(to)
     if old == new:
         raise InputError(f"the record was measured on {old.name} already; name another GPU")
+    _refuse_half_told(record, model)
     serving = _serving(record, ModelShape.from_folder(model) if model else shape_of(record))
     ratios = Ratios.between(old, new, serving.quantization)
     memory = memory_check(serving, new)
@@ -59,6 +60,21 @@ def _old_gpu(record: Record) -> GpuFacts:
     if len(names) != 1:
         raise InputError(f"the record names {len(names)} kinds of GPU; it must be one to be scaled from")
     return gpu_facts(names.pop())
+
+
+def _refuse_half_told(record: Record, model: Path | None) -> None:
+    """An import may lack several things; they are asked for at once, as the benchmark may have to be run again."""
+    if record.source.file_sha256 is None:
+        return
+    lacking = []
+    if not _measured_curve(record):
+        lacking.append("p95 latencies at known rates (vllm bench serve --metric-percentiles 50,95,99 --request-rate R)")
+    if record.model.dtype is None:
+        lacking.append("the dtype (import it again with --dtype)")
+    if model is None and record.model.hidden is None:
+        lacking.append(f"numbers of {record.model.name} to size it by (give --model DIR)")
+    if lacking:
+        raise InputError(f"the record lacks what it is scaled by: {'; '.join(lacking)}")
 
 
 def _new_gpu(name: str) -> GpuFacts:

@@ -107,7 +107,11 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
         ([{"prompt_token_ids": [1, 320]}], [], "whole numbers from 0 to 319"),
         ([{"prompt_token_ids": [1, -1]}], [], "whole numbers from 0 to 319"),
         ([{"prompt_token_ids": [1.5]}], [], "whole numbers from 0 to 319"),
-        ([GOOD | {"max_token": 3}], [], "unknown field 'max_token'; known are"),
+        (
+            [GOOD | {"max_token": 3}],
+            [],
+            "unknown field 'max_token'; known are prompt, messages, prompt_token_ids, priority, max_tokens",
+        ),
         ([GOOD | {"max_tokens": 0}], [], "max_tokens is 0; it must be a whole number from 1 up"),
         ([GOOD | {"max_tokens": "3"}], [], "max_tokens is '3'; it must be a whole number from 1 up"),
         ([GOOD | {"temperature": -1}], [], "temperature is -1; it must be a number from 0 up"),
@@ -125,7 +129,7 @@ GOOD = {"prompt_token_ids": [1, 2, 3]}
         ([GOOD | {"logit_bias": {"7": 101}}], [], "must be token ids with a number from -100 to 100 each"),
         ([GOOD | {"logit_bias": {"320": 1}}], [], "logit_bias names token 320; the last of this model is 319"),
         ([GOOD | {"logit_bias": [7]}], [], "logit_bias is [7]; it must be token ids"),
-        ([GOOD | {"stop": [""]}], [], "stop is ('',); it must be a text, or a list of texts"),
+        ([GOOD | {"stop": [""]}], [], "stop is ['']; it must be a text, or a list of texts, none of them empty"),
         ([GOOD | {"stop": 5}], [], "stop is 5; it must be a text, or a list of texts"),
         ([GOOD | {"stop": "."}], [], "has no tokenizer, which stop texts and json_schema need"),
         ([GOOD | {"stop_token_ids": [400]}], [], "stop_token_ids names token 400; the last of this model is 319"),
@@ -158,6 +162,24 @@ def test_refused_in_one_line_with_nothing_written(
     assert error.count("\n") == 1
     assert words in error
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_wrong_field_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engine.generate.Engine", None)
+    for wrong in ({"max_tokens": 0}, {"priority": 1.5}, {"temprature": 1}):
+        assert run(model, [GOOD, GOOD | wrong], tmp_path) == 2
+        assert f"line 2: {'unknown field' if 'temprature' in wrong else next(iter(wrong))}" in capsys.readouterr().err
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_prompts(tmp_path: Path, model: Path) -> None:
+    line = json.dumps(GOOD | {"max_tokens": 2, "ignore_eos": True})
+    prompts = tmp_path / "in.jsonl"
+    prompts.write_bytes(f"\ufeff{line}\r\n\n  \n{line}\n\n".encode())
+    arguments = ["--model", str(model), "--prompts", str(prompts), "--out", str(tmp_path / "out.jsonl")]
+    assert main([*arguments, "--dtype", "float32"]) == 0
+    assert [line["index"] for line in outputs(tmp_path)] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="the record")
     parser.add_argument("--slo", help=f"ttft_p95_ms=1000,tpot_p95_ms=50 (the default), or {', '.join(PRESETS)}")
     parser.add_argument("--model", help="the model that was served")
-    parser.add_argument("--gpu", help="its name, as H100; CPU for a machine without one")
+    parser.add_argument("--gpu", help="its name, as H100 SXM; CPU for a machine without one")
     parser.add_argument("--gpus", type=int, help="how many serve one replica")
     parser.add_argument("--engine", help="what served it, as vLLM")
     parser.add_argument("--engine-version")

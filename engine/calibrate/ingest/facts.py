@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.calibrate.gpu_facts import gpu_facts, gpus_named
 from engine.calibrate.slo import DEFAULT, Slo
 from engine.errors import InputError
 
@@ -93,6 +94,7 @@ def facts_completed(found: Facts, given: Facts) -> Facts:
         if ours is not None and not _same(name, ours, theirs):
             raise InputError(f"{flag_of(name)} {_word(theirs)}: the file says {_word(ours)}; leave the flag out")
         complete = replace(complete, **{name: theirs})
+    _check_gpu(complete.gpu, typed=given.gpu is not None)
     if complete.tensor_parallel and complete.gpus and complete.tensor_parallel > complete.gpus:
         raise InputError(f"--tensor-parallel {complete.tensor_parallel} needs as many GPUs; --gpus is {complete.gpus}")
     lacking = [flag_of(name) for name in ("model", "gpu", "gpus") if getattr(complete, name) is None]
@@ -101,6 +103,19 @@ def facts_completed(found: Facts, given: Facts) -> Facts:
     if lacking:
         raise InputError(f"the file does not say what was measured; give {', '.join(lacking)}")
     return complete
+
+
+def _check_gpu(gpu: str | None, *, typed: bool) -> None:
+    """A record's GPU has to be one that the other commands know, and no slip of the pen. What a file calls a GPU is no
+    slip, so one that is not known stays; one that may be several is asked for."""
+    if gpu is None or gpu == CPU:
+        return
+    if typed:
+        gpu_facts(gpu)
+        return
+    names = [known.name for known in gpus_named(gpu)]
+    if len(names) > 1:
+        raise InputError(f"the file says {gpu}, which may be {' or '.join(names)}; say which with --gpu")
 
 
 def flag_of(name: str) -> str:

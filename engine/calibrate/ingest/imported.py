@@ -50,10 +50,11 @@ def ingest_files(files: Sequence[tuple[str, bytes]], given: Given) -> Record:
     found = [fields for name, data in files for fields in objects(data, name)]
     kind = format_of(found)
     results = list(kind.results(found))
+    levels = _levels(results, given)
     facts = facts_completed(facts_agreed((result.where, result.facts) for result in results), given.facts)
     source = Source(tool=kind.TOOL, version=kind.version(found), file_sha256=hashed)
     try:
-        return _record(source, facts, _levels(results, given), given)
+        return _record(source, facts, levels, given)
     except (ValidationError, ArithmeticError):
         raise InputError(
             "the files' figures are absurd together; check that they are as the benchmark wrote them"

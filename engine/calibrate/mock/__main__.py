@@ -9,6 +9,7 @@ it listens. It ends with SIGTERM or Ctrl-C.
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 
@@ -37,7 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
-    asyncio.run(_serve(replica, args.host, args.port))
+    try:
+        asyncio.run(_serve(replica, args.host, args.port))
+    except OSError as error:
+        print(f"error: can't listen on {args.host}:{args.port} ({os.strerror(error.errno or 0)})", file=sys.stderr)
+        return REFUSED
     return OK
 
 

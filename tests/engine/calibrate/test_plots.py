@@ -168,7 +168,7 @@ def test_nothing_to_draw_and_nowhere_to_write(
     empty = tmp_path / "empty.json"
     empty.write_text(changed(record, levels=[], flags=[], raw=None, derived={"curve": []}).to_json())
     assert main([str(empty)]) == 2
-    assert "has no levels and no curve" in capsys.readouterr().err
+    assert "it has no levels and no curve" in capsys.readouterr().err
     assert main([str(file), "--html", str(tmp_path / "none" / "o.html")]) == 2
     refused = capsys.readouterr()
     assert "can't be written" in refused.err

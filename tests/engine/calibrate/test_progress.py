@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 from rich.console import Console
 
@@ -41,3 +42,16 @@ def test_a_terminal_shows_phase_percent_time_left_and_speed() -> None:
         "! others took 20 %",
     ):
         assert expected in shown
+
+
+def test_a_long_message_does_not_squeeze_the_bar() -> None:
+    stream = Terminal()
+    bar = Bar(Console(file=stream, force_terminal=True, width=80, legacy_windows=False))
+    message = "L7: other processes took 31 % of the CPU; once more, " + "and " * 40
+    bar("step_map", 41.2, message, {"seconds_left": 70, "output_tokens_per_s": 93.5})
+    bar.close()
+    first, second = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).strip().splitlines()[-2:]
+    for expected in ("step map", "━" * 9, "41%", "1:10 left", "93.5 tok/s"):
+        assert expected in first
+    assert second.strip().startswith("L7: other processes took 31 %")
+    assert len(second.strip()) <= 80

@@ -19,7 +19,7 @@ def test_the_truth_is_found_and_mostly_inside_the_interval(monkeypatch: pytest.M
     true = truths.true_rate(SCENARIO, center, [truths.true_p95s(SCENARIO, center, run) for run in range(4)])
     found = [truths.found_of(SCENARIO, "standard", False, 25.0, seed) for seed in range(2)]
     for one in found:
-        assert one.rate == pytest.approx(true, rel=0.06)
+        assert one.rate == pytest.approx(true, rel=0.04), "two sd of so little simulation; in full it is 1 %"
     assert sum((one.low or 0) <= true <= (one.high or 0) for one in found) >= 1
     assert "TPOT binds" in truths.row_of(SCENARIO, true, found)
 

@@ -12,7 +12,7 @@ from engine.calibrate.record import Record
 from engine.calibrate.slo import Slo
 
 SAMPLES = Path(__file__).parent / "samples"
-GIVEN = Given(facts=Facts(model="SmolLM2-135M-Instruct", gpu="H100", gpus=1), today="2026-12-01")
+GIVEN = Given(facts=Facts(model="SmolLM2-135M-Instruct", gpu="H100 SXM", gpus=1), today="2026-12-01")
 LIMITS = Slo(500, 50)
 
 

@@ -32,7 +32,7 @@ def test_every_format_is_told_by_its_content(
     assert (record.source.tool, record.source.version) == (tool, version)
     assert record.created_at[:10] == day, "the day of the measurement, or where no file says so, of the import"
     assert record.model.name == "SmolLM2-135M-Instruct"
-    assert [gpu.name for gpu in record.hardware.gpus] == ["H100"]
+    assert [gpu.name for gpu in record.hardware.gpus] == ["H100 SXM"]
     assert [flag.value for flag in record.flags if flag.code == "imported" and flag.level is None] == [
         len(record.levels)
     ]
@@ -83,7 +83,7 @@ def test_sglang_servers_say_how_they_were_started(samples: Path) -> None:
         "model_path": "Qwen/Qwen3-8B", "version": "0.5.23", "tp_size": 2, "dtype": "bfloat16", "quantization": "fp8",
         "disable_radix_cache": True, "speculative_algorithm": None,
     }  # fmt: skip
-    facts = Facts(gpu="H100", gpus=2)
+    facts = Facts(gpu="H100 SXM", gpus=2)
     record = ingest(json.dumps(line).encode(), "run.jsonl", Given(facts=facts, today="2026-12-01"))
     assert (record.model.name, record.model.dtype) == ("Qwen/Qwen3-8B", "fp8")
     assert (record.software.engine, record.software.engine_version) == ("SGLang", "0.5.23")
@@ -95,7 +95,7 @@ def test_a_rate_of_infinity_is_closed_loop(samples: Path) -> None:
     line = (samples / "sglang" / "rates.jsonl").read_text().splitlines()[0]
     endless = line.replace('"request_rate":8.0', '"request_rate":Infinity')
     assert endless != line
-    facts = Facts(model="x", gpu="H100", gpus=1)
+    facts = Facts(model="x", gpu="H100 SXM", gpus=1)
     record = ingest(endless.encode(), "run.jsonl", Given(facts=facts, today="2026-12-01"))
     assert [level.id for level in record.levels] == ["all-at-once"]
     assert record.grade.letter == "D"
@@ -141,7 +141,7 @@ def test_guidellm_without_its_requests(read: Read) -> None:
 
 def test_inferencex_rows_are_a_gpu_each_and_in_seconds(read: Read, samples: Path) -> None:
     told = json.loads((samples / "vllm" / "concurrency-8.json").read_text())
-    record = read("inferencex/concurrency-8.json", given=Given(today="2026-12-01"))
+    record = read("inferencex/concurrency-8.json", given=Given(facts=Facts(gpu="H100 SXM"), today="2026-12-01"))
     level = record.levels[0]
     assert level.output_tokens_per_s == pytest.approx(told["output_throughput"])
     assert level.total_tokens_per_s == pytest.approx(told["total_token_throughput"])
@@ -152,7 +152,7 @@ def test_inferencex_rows_are_a_gpu_each_and_in_seconds(read: Read, samples: Path
 
 
 def test_genai_bench_says_what_served(read: Read, samples: Path) -> None:
-    record = read(*GENAI_BENCH, given=Given(today="2026-12-01"))
+    record = read(*GENAI_BENCH, given=Given(facts=Facts(gpu="H100 SXM"), today="2026-12-01"))
     assert [level.concurrency for level in record.levels] == [4, 16]
     told = json.loads((samples / "genai-bench" / "concurrency-4.json").read_text())
     assert record.levels[0].ttft_ms.mean == pytest.approx(1000 * told["aggregated_metrics"]["stats"]["ttft"]["mean"])
@@ -163,7 +163,7 @@ def test_text_stays_at_the_door(samples: Path) -> None:
     run = json.loads((samples / "vllm" / "rate-16.json").read_text())
     secret = "the patient said"
     run |= {"generated_texts": [secret] * 70, "prompts": [secret], "label": secret, "team": secret}
-    given = Given(facts=Facts(gpu="H100", gpus=1))
+    given = Given(facts=Facts(gpu="H100 SXM", gpus=1))
     assert secret not in ingest(json.dumps(run).encode(), "run.json", given).to_json()
 
 

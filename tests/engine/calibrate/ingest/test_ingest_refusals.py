@@ -14,7 +14,7 @@ from engine.errors import InputError
 
 Run = Callable[..., dict[str, Any]]
 Taken = Callable[..., Record]
-GIVEN = Given(facts=Facts(model="SmolLM2-135M-Instruct", gpu="H100", gpus=1), today="2026-12-01")
+GIVEN = Given(facts=Facts(model="SmolLM2-135M-Instruct", gpu="H100 SXM", gpus=1), today="2026-12-01")
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,33 @@ def test_flags_that_contradict_the_file(samples: Path, given: dict[str, Any], sa
     assert says in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["h100", "NVIDIA H100 80GB HBM3", "H100-SXM", "H100 SXM5"])
+@pytest.mark.parametrize("name", ["h100 sxm", "NVIDIA H100 80GB HBM3", "H100-SXM", "H100 SXM5", "H100 PCIe"])
 def test_other_names_of_the_same_gpu_are_kept(samples: Path, name: str) -> None:
     data = (samples / "inferencex" / "concurrency-8.json").read_bytes()
     record = ingest(data, "row.json", Given(facts=Facts(gpu=name), today="2026-12-01"))
     assert record.hardware.gpus[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (None, "the file says H100, which may be H100 NVL or H100 PCIe or H100 SXM; say which with --gpu"),
+        ("H100", "H100 may be H100 NVL or H100 PCIe or H100 SXM; say which"),
+    ],
+)
+def test_a_gpu_that_may_be_several_is_asked_for(samples: Path, name: str | None, says: str) -> None:
+    data = (samples / "inferencex" / "concurrency-8.json").read_bytes()
+    with pytest.raises(InputError, match=f"^{says}$"):
+        ingest(data, "row.json", Given(facts=Facts(gpu=name), today="2026-12-01"))
+
+
+def test_a_gpu_that_nobody_knows_is_a_slip_of_the_pen_unless_the_file_says_so(samples: Path) -> None:
+    row = (samples / "inferencex" / "concurrency-8.json").read_text()
+    new = ingest(row.replace('"h100"', '"gb300"').encode(), "row.json", Given(today="2026-12-01"))
+    assert new.hardware.gpus[0].name == "GB300"
+    data = (samples / "vllm" / "rate-8.json").read_bytes()
+    with pytest.raises(InputError, match=r"GPU 'Banana' is not in gpus.json; known are A10, .*H100 SXM, "):
+        ingest(data, "run.json", replace(GIVEN, facts=replace(GIVEN.facts, gpu="Banana")))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +201,7 @@ def test_other_names_of_the_same_gpu_are_kept(samples: Path, name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_path_is_no_name(run: Run, model_id: str, name: str) -> None:
-    given = Given(facts=Facts(gpu="H100", gpus=1))
+    given = Given(facts=Facts(gpu="H100 SXM", gpus=1))
     record = ingest(json.dumps(run(model_id=model_id)).encode(), "run.json", given)
     assert record.model.name == name
 
@@ -195,7 +217,7 @@ def test_what_lacks_is_named_in_one_line(run: Run) -> None:
 def test_more_ranks_than_gpus(samples: Path) -> None:
     data = (samples / "vllm" / "rate-8.json").read_bytes()
     with pytest.raises(InputError, match="--tensor-parallel 4 needs as many GPUs; --gpus is 2"):
-        ingest(data, "run.json", Given(facts=Facts(gpu="H100", gpus=2, tensor_parallel=4)))
+        ingest(data, "run.json", Given(facts=Facts(gpu="H100 SXM", gpus=2, tensor_parallel=4)))
 
 
 def test_a_file_without_its_load_asks_for_it(samples: Path) -> None:
