@@ -120,4 +120,5 @@ def _named(months: set[date]) -> str:
 
 
 def _label(source: str) -> str:
-    return f"“{FORMATS[source].LABEL if source in FORMATS else source}”"
+    mapped = "a CSV of your own" if source.startswith("mapped:") else source
+    return f"“{FORMATS[source].LABEL if source in FORMATS else mapped}”"

@@ -1,4 +1,6 @@
-"""The spend pages: overview, upload with preview, typed figures."""
+"""The spend pages: overview, upload with preview, columns of unknown files, typed figures."""
+
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,12 +10,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import Role
 from costadvisor.common.refusal import Refusal
-from costadvisor.spend import formats, selectors, services
-from costadvisor.spend.forms import MonthlyCostForm, UploadForm
+from costadvisor.spend import formats, selectors, services, staging
+from costadvisor.spend.formats.mapped_csv import MappedCsv, guess, unknown_table
+from costadvisor.spend.forms import MappingForm, MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
+from costadvisor.spend.models import PendingUpload, UploadState
 from costadvisor.spend.overview import spend_grid, token_mix
+from costadvisor.spend.services.uploads import limits
 
 LABELS = {name: form.LABEL for name, form in formats.FORMATS.items()}
+CHARGES_SHOWN = 24
+WAITING = (UploadState.READING, UploadState.STORING)
 
 
 @require_GET
@@ -25,6 +32,7 @@ def overview(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "membership": membership,
         "grid": grid,
         "mix": token_mix(usage, grid.months) if grid else [],
+        "charges": selectors.charges_apart(organization=membership.organization)[:CHARGES_SHOWN],
         "imports": selectors.import_list(organization=membership.organization),
     }
     return render(request, "spend/overview.html", context)
@@ -40,7 +48,7 @@ def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
                 organization=membership.organization,
                 actor=membership.user,
                 file_name=form.cleaned_data["file"].name,
-                content=form.cleaned_data["file"].read(),
+                content=form.cleaned_data["file"].file,
             )
             return redirect("spend:preview", organization_slug, pending.pk)
         except Refusal as refusal:
@@ -52,13 +60,45 @@ def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
 @require_GET
 def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
-    context = {
-        "membership": membership,
-        "upload": pending,
-        "label": LABELS[pending.format_name],
+    if pending.state == UploadState.UNKNOWN:
+        return redirect("spend:mapping", organization_slug, upload_id)
+    context: dict[str, Any] = {"membership": membership, "upload": pending}
+    if pending.state != UploadState.READY:
+        return render(request, "spend/waiting.html", context)
+    context |= {
+        "label": LABELS.get(pending.format_name, MappedCsv.LABEL),
+        "is_mapped": pending.format_name not in LABELS,
         "preview": selectors.upload_preview(upload=pending),
     }
     return render(request, "spend/preview.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    """Which column is what, of a file in no known format."""
+    membership, pending = upload_for_edit(request, organization_slug, upload_id)
+    table = _unknown_table(pending)
+    if table is None:
+        return redirect("spend:preview", organization_slug, upload_id)
+    guessed = selectors.mapping_remembered(organization=membership.organization, columns=table.columns)
+    form = MappingForm(table, guessed or guess(table), request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.upload_map(upload=pending, form=MappedCsv(form.choices, table.columns))
+            return redirect("spend:preview", organization_slug, upload_id)
+        except Refusal as refusal:
+            form.add_error(None, str(refusal))
+    context = {"membership": membership, "upload": pending, "form": form, "table": table}
+    return render(request, "spend/mapping.html", context)
+
+
+def _unknown_table(pending: PendingUpload) -> Any:
+    """None where the file is in a known format or being read."""
+    path = staging.file_of(pending)
+    if pending.state in WAITING or not path.exists():
+        return None
+    with path.open("rb") as stream:
+        return unknown_table(stream, limits())
 
 
 @require_POST

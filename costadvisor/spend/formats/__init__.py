@@ -1,44 +1,47 @@
 """Bill and usage files, one module a format. Pure: no Django, no clock, no database.
 
-A format has `NAME`, `LABEL`, `sniff(header) -> 0..1` and `parse(stream) -> Parsed`. A new one is a module
-and a line here.
+    file ─► opening ─► csv_text | json_text | parquet ─► cells ─► a format's rows ─► reading ─► UsageRow by bucket
+
+A format is a module as `reading.Format` describes it, and a line here.
 """
 
-import io
+from collections.abc import Iterable
 from datetime import date
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from costadvisor.spend.formats import openai_usage, template_csv
-from costadvisor.spend.formats.row import CostBasis, Parsed, Problem, UsageRow
+from costadvisor.spend.formats import (
+    openai_usage,
+    openrouter_log,
+    template_csv,
+)
+from costadvisor.spend.formats import reading as _reading
+from costadvisor.spend.formats.opening import Limits, Progress, TooLarge, Unreadable
+from costadvisor.spend.formats.reading import Format, Reading, Sink
+from costadvisor.spend.formats.row import Charge, CostBasis, Problem, UsageRow
 
-__all__ = ["FORMATS", "CostBasis", "Format", "Parsed", "Problem", "UsageRow", "detect", "parse"]
+__all__ = [
+    "FORMATS", "Charge", "CostBasis", "Format", "Limits", "Problem", "Reading", "TooLarge", "Unreadable", "UsageRow",
+    "read",
+]  # fmt: skip
 
-HEADER_BYTES = 8192
-_SURE_ENOUGH = 0.4
-
-
-class Format(Protocol):
-    NAME: str
-    LABEL: str
-
-    def sniff(self, header: str) -> float: ...
-    def parse(self, stream: BinaryIO) -> Parsed: ...
-
-
-FORMATS: dict[str, Format] = {
-    template_csv.NAME: template_csv,
-    openai_usage.NAME: openai_usage,
-}
-
-
-def detect(content: bytes) -> str | None:
-    """Name of the format that fits the beginning of a file best, or None."""
-    header = content[:HEADER_BYTES].decode("utf-8-sig", errors="replace")
-    scores = {name: form.sniff(header) for name, form in FORMATS.items()}
-    best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] >= _SURE_ENOUGH else None
+_ALL: Iterable[Format] = (
+    template_csv,
+    openai_usage,
+    openrouter_log,
+)
+FORMATS: dict[str, Format] = {form.NAME: form for form in _ALL}
 
 
-def parse(format_name: str, content: bytes, *, today: date) -> Parsed:
-    """A period that begins after `today`, in UTC, is a problem whatever the format: nothing was used or paid yet."""
-    return FORMATS[format_name].parse(io.BytesIO(content)).until(today)
+def read(
+    stream: BinaryIO,
+    *,
+    today: date,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    forced: Format | None = None,
+    sink: Sink = lambda _: None,
+    progress: Progress = lambda _: None,
+) -> Reading | None:
+    """What the file says, its format found out by content; None where that is none we know. See `reading.read`."""
+    return _reading.read(
+        stream, formats=FORMATS, today=today, limits=limits, forced=forced, sink=sink, progress=progress
+    )

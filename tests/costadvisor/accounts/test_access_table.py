@@ -47,6 +47,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:upload", "POST"): EDIT,
     ("spend:preview", "GET"): EDIT,
     ("spend:preview", "POST"): NOBODY,
+    ("spend:mapping", "GET"): WRITE,  # a file in a known format has no columns to be named
+    ("spend:mapping", "POST"): WRITE,
     ("spend:confirm", "GET"): NOBODY,
     ("spend:confirm", "POST"): WRITE,
     ("spend:discard", "GET"): NOBODY,
