@@ -119,7 +119,7 @@ class SpendLine(models.Model):
     charge = models.CharField(max_length=10, default="usage")
     cost = MoneyField(null=True)
     # What a billionth cannot hold of the cost, written out; empty for most. The cost is the sum of both.
-    cost_rest = models.CharField(max_length=40, blank=True)
+    cost_rest = models.CharField(max_length=50, blank=True)
     billed_cost = MoneyField(null=True)
     currency = models.CharField(max_length=3, blank=True)
     cost_basis = models.CharField(max_length=10, blank=True)

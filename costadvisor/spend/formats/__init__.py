@@ -10,7 +10,24 @@ from datetime import date
 from typing import BinaryIO
 
 from costadvisor.spend.formats import (
+    anthropic_cost,
+    anthropic_cost_csv,
+    anthropic_usage,
+    anthropic_usage_csv,
+    aws_cur,
+    azure_costs,
+    deepseek_cost,
+    deepseek_usage,
+    focus,
+    google_billing,
+    helicone,
+    langfuse,
+    litellm_daily,
+    litellm_log,
+    openai_cost_csv,
+    openai_costs,
     openai_usage,
+    openrouter_activity,
     openrouter_log,
     template_csv,
 )
@@ -26,7 +43,24 @@ __all__ = [
 
 _ALL: Iterable[Format] = (
     template_csv,
+    anthropic_cost,
+    anthropic_cost_csv,
+    anthropic_usage,
+    anthropic_usage_csv,
+    aws_cur,
+    azure_costs,
+    deepseek_cost,
+    deepseek_usage,
+    focus,
+    google_billing,
+    helicone,
+    langfuse,
+    litellm_daily,
+    litellm_log,
+    openai_cost_csv,
+    openai_costs,
     openai_usage,
+    openrouter_activity,
     openrouter_log,
 )
 FORMATS: dict[str, Format] = {form.NAME: form for form in _ALL}

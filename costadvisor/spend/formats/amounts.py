@@ -1,7 +1,7 @@
 """Money to the last digit, also in a column of a million amounts.
 
-Bills write up to 30 decimals, which no machine number holds. A column of amounts is four columns of whole numbers:
-units and three groups of ten decimals, each with the amount's sign. They add up without rounding.
+Bills write up to 30 decimals, of cents even, which no machine number holds. A column of amounts is five columns of
+whole numbers: units and four groups of ten decimals, each with the amount's sign. They add up without rounding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +9,9 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import polars as pl
 
-PLACES, _GROUP = 30, 10
+PLACES, _GROUP = 40, 10
 LIMBS = (PLACES // _GROUP) + 1
-EXACT = Context(prec=100)
+EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _PLAIN = r"^-?[0-9]{1,9}(?:\.[0-9]{1,30})?$"
 
 
@@ -28,8 +28,8 @@ def limb_names(name: str) -> list[str]:
 
 
 def limbs_of(amount: Decimal) -> list[int]:
-    """Units and groups of ten decimals of one amount, rounded to 30 decimals."""
-    scaled = int(EXACT.scaleb(EXACT.quantize(amount, Decimal(1).scaleb(-PLACES), ROUND_HALF_EVEN), PLACES))
+    """Units and groups of ten decimals of one amount, rounded to 40 decimals."""
+    scaled = int(EXACT.scaleb(EXACT.quantize(amount, Decimal(1).scaleb(-PLACES)), PLACES))
     sign, rest = (-1, -scaled) if scaled < 0 else (1, scaled)
     found = []
     for _ in range(LIMBS - 1):

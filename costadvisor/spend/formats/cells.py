@@ -49,6 +49,10 @@ class Cells:
     def __len__(self) -> int:
         return self.frame.height
 
+    def same(self, value: Any, dtype: Any = pl.String) -> pl.Series:
+        """A column of one value."""
+        return pl.repeat(value, len(self), dtype=dtype, eager=True)
+
     def has(self, *names: str) -> bool:
         return any(name in self.frame.columns for name in names)
 
@@ -56,7 +60,7 @@ class Cells:
         """The first of the columns that is there, or for each row the first that is not empty."""
         there = [self.frame[name] for name in names if name in self.frame.columns]
         if not there:
-            return pl.repeat("", len(self), dtype=pl.String, eager=True)
+            return self.same("")
         found = there[0]
         for other in there[1:]:
             found = found.zip_with(found != "", other)
@@ -82,15 +86,9 @@ class Cells:
 
     def money(self, *names: str, read: Callable[[str, str], Decimal | None] = values.number) -> Money:
         text, field = self.text(*names), self.named(*names)
-        if read is values.cents:
-            limbs, left = (
-                pl.DataFrame(
-                    {str(limb): pl.repeat(None, len(self), dtype=pl.Int64, eager=True) for limb in range(LIMBS)}
-                ),
-                text != "",
-            )
-        else:
-            limbs, left = read_plain(text)
+        limbs, left = read_plain(text)
+        if read not in (values.number, values.money):
+            left = text != ""
         if left.any():
 
             def limbs_in(one: str) -> list[int] | None:
@@ -134,11 +132,7 @@ class Cells:
         """A duration, to the millisecond; null where it is empty or none, for it decides about no money."""
         number = self.text(*names).cast(pl.Float64, strict=False) * unit_ms
         sane = number.is_finite() & (number >= 0) & (number < 10**9)
-        return (
-            number.zip_with(sane.fill_null(False), pl.repeat(None, len(self), dtype=pl.Float64, eager=True))
-            .round()
-            .cast(pl.Int64)
-        )
+        return number.zip_with(sane.fill_null(False), self.same(None, pl.Float64)).round().cast(pl.Int64)
 
     def required(self, column: pl.Series, field: str, reason: str = "is empty") -> pl.Series:
         self.refuse(column.is_null(), field, reason)
@@ -160,17 +154,17 @@ class Cells:
         """What splits a bucket, joined; an e-mail address among it is dropped."""
         there = [self.frame[name] for name in names if name in self.frame.columns]
         if not there:
-            return pl.repeat("", len(self), dtype=pl.String, eager=True)
+            return self.same("")
         joined = pl.DataFrame(there).select(pl.concat_str(pl.all(), separator="/")).to_series()
         return self.each(joined, names[0], lambda one: _scope(names[0], one))
 
     def each(self, text: pl.Series, field: str, read: Callable[[str], str]) -> pl.Series:
         """Every distinct text read once, as another text."""
-        return self._one_by_one(text, pl.repeat(True, len(text), eager=True), read, pl.String, field).fill_null("")
+        return self._one_by_one(text, self.same(True, pl.Boolean), read, pl.String, field).fill_null("")
 
     def lookup(self, text: pl.Series, read: Callable[[str], Any], field: str, dtype: Any) -> pl.Series:
         """Every distinct text read once; null where the reader gives None or refuses, which is a problem."""
-        return self._one_by_one(text, pl.repeat(True, len(text), eager=True), read, dtype, field)
+        return self._one_by_one(text, self.same(True, pl.Boolean), read, dtype, field)
 
     def refuse(self, where: pl.Series, field: str, reason: str) -> None:
         """Makes rows a problem, unless they are left out or have one already."""
@@ -180,8 +174,8 @@ class Cells:
         self.bad |= where
 
     def leave_out(self, where: pl.Series, notice: str) -> None:
-        """Rows that are none of ours; `notice` has `{rows}` for their number."""
-        where = where.fill_null(False) & ~self.left_out
+        """Rows that are none of ours, or say nothing; `notice` has `{rows}` for their number."""
+        where = where.fill_null(False) & ~self.left_out & ~self.bad
         self.left_out |= where
         if where.any():
             self.notices[notice] = self.notices.get(notice, 0) + int(where.sum())
@@ -204,9 +198,7 @@ class Cells:
                     # Without an amount neither its currency nor its basis says anything.
                     for name in ("currency", "cost_basis"):
                         text = self._column(name, columns.get(name), pl.String)
-                        columns[name] = text.zip_with(
-                            money.known, pl.repeat("", len(self), dtype=pl.String, eager=True)
-                        )
+                        columns[name] = text.zip_with(money.known, self.same(""))
         made = [self._column(name, columns.pop(name, None), dtype) for name, dtype in SCHEMA.items()]
         made += [column.alias(name) for name, column in columns.items()]
         made.append(pl.int_range(len(self), eager=True).alias("at"))
@@ -228,14 +220,14 @@ class Cells:
             return given.cast(dtype).alias(name)
         if given is None and name in KEYS and dtype == pl.String:
             given = ""
-        return pl.repeat(given, len(self), dtype=dtype, eager=True).alias(name)
+        return self.same(given, dtype).alias(name)
 
     def _filled(
         self, text: pl.Series, plain: pl.Series, quick: pl.Series, read: Callable[[str], Any], field: str
     ) -> pl.Series:
         """`quick` where the text is plain; the others read one by one."""
         left = ~plain & (text != "")
-        nothing = pl.repeat(None, len(text), dtype=quick.dtype, eager=True)
+        nothing = self.same(None, quick.dtype)
         if not left.any():
             return quick.zip_with(plain, nothing)
         return quick.zip_with(plain, self._one_by_one(text, left, read, quick.dtype, field))
@@ -258,7 +250,7 @@ class Cells:
         table = pl.DataFrame(
             {"text": pl.Series(list(found), dtype=pl.String), "value": pl.Series(list(found.values()), dtype=dtype)}
         )
-        asked = pl.DataFrame({"text": text.zip_with(which, pl.repeat(None, len(text), dtype=pl.String, eager=True))})
+        asked = pl.DataFrame({"text": text.zip_with(which, self.same(None))})
         return asked.join(table, on="text", how="left", maintain_order="left")["value"]
 
     def _refuse_texts(self, text: pl.Series, which: pl.Series, wrong: Mapping[str, BadValue]) -> None:

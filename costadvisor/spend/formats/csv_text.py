@@ -93,26 +93,33 @@ class CsvTable:
 
     def _quick(self, block: bytes, chosen: dict[str, int]) -> pl.DataFrame | None:
         """None where the block has to be read with care."""
-        width, mark = len(self.columns), self._delimiter.encode()
-        last = str(width - 1)
-        asked = sorted({*map(str, chosen.values()), last}, key=int)
-        head = mark.join(str(number).encode() for number in range(width)) + b"\n"
+        width, lines = len(self.columns), block.count(b"\n") + (not block.endswith(b"\n"))
+        if width == 1 or _has_empty_line(block):
+            return None
+        plain = b'"' not in block
+        right_marks = block.count(self._delimiter.encode()) == lines * (width - 1)
+        if plain and not right_marks:
+            return None
+        asked = sorted({*chosen.values(), width - 1})
+        frame = self._split(block, asked)
+        if frame is None or frame.height != lines:
+            return None
+        if not plain or (frame[str(width - 1)] == "").any():
+            # polars fills up a short record with empty cells, and tells a long one only if it reads every column.
+            frame = self._split(block, range(width))
+            if frame is None or (not plain and (frame[str(width - 1)] == "").any()):
+                return None
+        return frame.select(pl.col(str(at)).str.strip_chars().alias(name) for name, at in chosen.items())
+
+    def _split(self, block: bytes, asked: Iterable[int]) -> pl.DataFrame | None:
+        header = self._delimiter.join(map(str, range(len(self.columns)))).encode() + b"\n"
         try:
-            frame = pl.read_csv(
-                io.BytesIO(head + block), separator=self._delimiter, infer_schema=False, columns=asked,
-                empty_string_is_null=False, truncate_ragged_lines=False,
+            return pl.read_csv(
+                io.BytesIO(header + block), separator=self._delimiter, infer_schema=False,
+                columns=[str(column) for column in asked], empty_string_is_null=False, truncate_ragged_lines=False,
             )  # fmt: skip
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return None
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        if frame.height != lines:
-            return None
-        # polars fills up a short record with empty cells; such a one ends in an empty cell.
-        if block.count(mark) != lines * (width - 1) and (frame[last] == "").any():
-            return None
-        if width == 1 or b"\n\n" in block or b"\n\r\n" in block or block[:1] in (b"\n", b"\r"):
-            return None
-        return frame.select(pl.col(str(at)).str.strip_chars().alias(name) for name, at in chosen.items())
 
     def _careful(self, block: bytes, line: int, chosen: dict[str, int]) -> Iterator[Cells]:
         text, broken = _decoded(block)
@@ -128,8 +135,9 @@ class CsvTable:
                         odd[len(records)] = (
                             f"has {len(cells)} cells where the header has {len(self.columns)}; check its separators"
                         )
-                        cells = [""] * len(self.columns)
-                    records.append([cells[column].strip() for column in chosen.values()])
+                        records.append([""] * len(chosen))
+                    else:
+                        records.append([cells[column].strip() for column in chosen.values()])
                     lines.append(at)
                 at = line + reader.line_num
         except csv.Error as error:
@@ -152,6 +160,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         return []
+
+
+def _has_empty_line(block: bytes) -> bool:
+    return b"\n\n" in block or b"\n\r\n" in block or block[:1] in (b"\n", b"\r")
 
 
 def _last_record_end(block: bytes) -> int:

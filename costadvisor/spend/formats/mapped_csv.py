@@ -133,7 +133,7 @@ class MappedCsv:
     def _request(self, cells: Cells, at: pl.Series) -> dict[str, Any]:
         if "request_id" not in self._choices.columns:
             return {}
-        nothing = pl.repeat(None, len(cells), dtype=pl.Int64, eager=True)
+        nothing = cells.same(None, pl.Int64)
         ids = cells.identities(self._choices.columns["request_id"])
         return {"request_id": ids, "arrival": at, "ttft_ms": nothing, "total_ms": nothing}
 

@@ -134,13 +134,14 @@ class _Collector:
 
     def _new_requests(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Without those that the file had before: an id is one request."""
+        height = frame.height
         frame = frame.unique("request_id", keep="first", maintain_order=True)
         ids = frame["request_id"].to_numpy()
         at = np.searchsorted(self.ids, ids)
         known = at < len(self.ids)
         known[known] = self.ids[at[known]] == ids[known]
-        frame = frame.filter(pl.Series(~known)).select(_REQUEST_COLUMNS)
-        self.doubled += int(known.sum())
+        frame = frame.filter(pl.Series(values=~known, dtype=pl.Boolean)).select(_REQUEST_COLUMNS)
+        self.doubled += height - frame.height
         self.ids = np.sort(np.concatenate((self.ids, ids[~known])), kind="stable")
         self.requests = (self.requests or 0) + frame.height
         self.sink(frame)

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='spendline',
             name='cost_rest',
-            field=models.CharField(blank=True, max_length=40),
+            field=models.CharField(blank=True, max_length=50),
         ),
         migrations.AddField(
             model_name='spendline',
