@@ -1,4 +1,4 @@
-"""A log of requests against those stored: which are new, which are there already, which a newer export revises. Pure."""
+"""A log of requests against those stored: which are new, which are there already, which are revised. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ _CONTENT = [name for name in (*KEYS, *SUMMED) if name != "source"]
 
 @dataclass
 class Merge:
-    """`changes` are by how much the stored sums of each bucket change: what is new added, what is revised taken back."""
+    """`changes` are by how much the sums of each bucket change: what is new added, what was revised taken back."""
 
     added: int = 0
     unchanged: int = 0

@@ -53,7 +53,7 @@ def plain(amount: Decimal) -> Decimal:
 
 
 def read_plain(text: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """Limbs of every cell that is a plain amount such as -12.50, and which cells are not (empty ones are null limbs)."""
+    """Limbs of every cell that is a plain amount such as -12.50, null for an empty one; and which cells are neither."""
     frame = pl.DataFrame({"text": text})
     fits = pl.col("text").str.contains(_PLAIN)
     body = pl.col("text").str.strip_prefix("-")

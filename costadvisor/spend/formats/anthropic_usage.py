@@ -43,6 +43,6 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
         tier=tier,
         batch=tier == "batch",
     )
-    searches = cells.count("server_tool_use_web_search_requests").sum()
+    searches = int(cells.count("server_tool_use_web_search_requests").sum() or 0)
     if searches:
         cells.notices["{rows} web searches are left out: they are no tokens."] = searches

@@ -31,7 +31,7 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
         counts["input_uncached"].is_null() & counts["output"].is_null(), MARKS[2], "is empty, as is the output"
     )
     kind = cells.name("usage_type")
-    searches = cells.count("web_search_count").sum()
+    searches = int(cells.count("web_search_count").sum() or 0)
     if searches:
         cells.notices["{rows} web searches are left out: they are no tokens."] = searches
     yield cells.figures(

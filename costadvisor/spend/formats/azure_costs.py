@@ -16,17 +16,28 @@ NAME = "azure_costs"
 LABEL = "Azure cost details, Azure OpenAI (CSV, Parquet)"
 MARKS = ("date", "metercategory", "metername", "unitofmeasure", "quantity", "costinbillingcurrency")
 COLUMNS = (
-    *MARKS, "metersubcategory", "billingcurrency", "billingcurrencycode", "subscriptionid", "resourcegroup", "chargetype",
-    "billingperiodstartdate", "subscriptionguid", "resourcegroupname",
+    *MARKS, "metersubcategory", "billingcurrency", "billingcurrencycode", "subscriptionid", "resourcegroup",
+    "chargetype",
 )  # fmt: skip
 MAPPING = {
     "tokens": "Quantity × UnitOfMeasure, by the kind that MeterName names",
     "cost": "CostInBillingCurrency, as billed",
     "model": "MeterName before the kind",
 }
-_KIND = re.compile(r"[\s-]*(?:batch[\s-]*)?(?:cchd|cached|cache)?[\s-]*(?:batch[\s-]*)?(?:cchd|cached)?[\s-]*(?:inp|inpt|input|in|outp|outpt|output|out|opt)\b.*", re.I)  # fmt: skip
-_SHORT = ((re.compile(r"\bopt\b", re.I), "output"), (re.compile(r"batch(?=\S)", re.I), "batch "), (re.compile(r"(?<=[0-9])(?=(?:inp|outp|cchd))", re.I), " "))  # fmt: skip
-_CHARGES = {"usage": "usage", "": "usage", "purchase": "commitment", "refund": "refund", "tax": "tax", "unusedreservation": "commitment", "roundingadjustment": "other"}  # fmt: skip
+_CACHED = r"(?:cchd|cached|cache)?[\s-]*"
+_BATCH = r"(?:batch[\s-]*)?"
+_KIND = re.compile(
+    rf"[\s-]*{_BATCH}{_CACHED}{_BATCH}{_CACHED}(?:inp|inpt|input|in|outp|outpt|output|out|opt)\b.*", re.I
+)
+_SPELLED_OUT = (
+    (re.compile(r"\bopt\b", re.I), "output"),
+    (re.compile(r"batch(?=\S)", re.I), "batch "),
+    (re.compile(r"(?<=[0-9])(?=(?:inp|outp|cchd))", re.I), " "),
+)
+_CHARGES = {
+    "usage": "usage", "": "usage", "purchase": "commitment", "refund": "refund", "tax": "tax",
+    "unusedreservation": "commitment", "roundingadjustment": "other",
+}  # fmt: skip
 
 
 def rows(cells: Cells) -> Iterator[pl.DataFrame]:
@@ -63,7 +74,7 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
 
 
 def _spelled(meter: str) -> str:
-    for pattern, word in _SHORT:
+    for pattern, word in _SPELLED_OUT:
         meter = pattern.sub(word, meter)
     return meter
 

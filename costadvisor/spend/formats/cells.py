@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from costadvisor.spend.formats import values
 from costadvisor.spend.formats.amounts import LIMBS, limb_names, limbs_of, read_plain
 from costadvisor.spend.formats.figures import HOUR, KEYS, MOMENT, MONEY, SCHEMA
+from costadvisor.spend.formats.identity import numbers
 from costadvisor.spend.formats.values import BadValue
 
 _ISO = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z| UTC|[+]00:00|[+]00)?$"
@@ -67,7 +66,7 @@ class Cells:
         return found
 
     def inner(self, column: str, *paths: str) -> pl.Series:
-        """From a cell that holds JSON, or from columns that were such JSON: the first of the dotted paths with a value."""
+        """From a cell that holds JSON, or columns that were such JSON: the first of the dotted paths with a value."""
         found = self.text(*(f"{column}_{path.replace('.', '_')}" for path in paths))
         if not self.has(column):
             return found
@@ -206,11 +205,10 @@ class Cells:
         return pl.DataFrame(made).filter(kept if keep is None else kept & keep.fill_null(False))
 
     def identities(self, *names: str) -> pl.Series:
-        """A number for each request's own id, the same in every file that has it: 64 bits of its BLAKE2b."""
+        """A number for each request's own id, the same in every file that has it."""
         text, field = self.text(*names), self.named(*names)
         self.refuse(text == "", field, "is empty; every request has its id")
-        digests = b"".join([blake2b(one.encode(), digest_size=8).digest() for one in text.to_list()])
-        return pl.Series(np.frombuffer(digests, dtype="<u8"), dtype=pl.UInt64)
+        return pl.Series(values=numbers(text.to_list()), dtype=pl.UInt64)
 
     def named(self, *names: str) -> str:
         return next((name for name in names if name in self.frame.columns), names[0])

@@ -54,7 +54,7 @@ class CsvTable:
         return placed(self.label, f"line {line}")
 
     def _header(self) -> tuple[str, int]:
-        """The header's text and the number of the line after it; empty lines and Excel's `sep=;` before it are skipped."""
+        """The header and the number of the line after it; empty lines and Excel's `sep=;` before it are skipped."""
         line = 0
         while True:
             raw = self._line()
@@ -94,9 +94,9 @@ class CsvTable:
     def _quick(self, block: bytes, chosen: dict[str, int]) -> pl.DataFrame | None:
         """None where the block has to be read with care."""
         width, lines = len(self.columns), block.count(b"\n") + (not block.endswith(b"\n"))
-        if width == 1 or _has_empty_line(block):
-            return None
         plain = b'"' not in block
+        if width == 1 or (not plain and _has_empty_line(block)):
+            return None
         right_marks = block.count(self._delimiter.encode()) == lines * (width - 1)
         if plain and not right_marks:
             return None

@@ -19,8 +19,8 @@ MARKS = (
     "providername", "servicecategory", "servicename",
 )  # fmt: skip
 COLUMNS = (
-    *MARKS, "chargeclass", "chargedescription", "billingperiodstart", "consumedquantity", "consumedunit", "pricingquantity",
-    "pricingunit", "skumeter", "skuid", "servicesubcategory", "subaccountid", "billingaccountid",
+    *MARKS, "chargeclass", "chargedescription", "billingperiodstart", "consumedquantity", "consumedunit",
+    "pricingquantity", "pricingunit", "skumeter", "subaccountid",
 )  # fmt: skip
 MAPPING = {
     "cost": "EffectiveCost; BilledCost is kept beside it",

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -53,7 +54,7 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
     cells.refuse((charge == "usage") & known & (counts < 0), "usage.amount", "is negative; tokens are counted from 0")
     charge = charge.zip_with((charge != "usage") | known, cells.same("other"))
     kind = kind.zip_with(charge == "usage", cells.same(""))
-    shared = {
+    shared: dict[str, Any] = {
         "period": (start, end),
         "provider": "google",
         "model": cells.each(sku, "sku.description", _model),
@@ -63,7 +64,8 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
         "cost_basis": "billed",
         "invoice_month": cells.each(cells.text("invoice_month"), "invoice.month", _month),
     }
-    yield cells.figures(**shared, charge=charge, cost=cost, **meters.by_kind(kind, counts))
+    counted: dict[str, Any] = {**meters.by_kind(kind, counts)}
+    yield cells.figures(**shared, charge=charge, cost=cost, **counted)
     yield cells.figures(**shared, charge="credit", cost=credit, keep=credit.known)
 
 

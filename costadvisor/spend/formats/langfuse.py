@@ -20,7 +20,7 @@ _KEYS = (*_INPUT, *_OUTPUT, *_TOTAL, *_CACHED, *_WRITTEN, *_REASONING)
 _USAGE, _COSTS = ("usage_details", "usagedetails"), ("cost_details", "costdetails")
 _MODEL = ("provided_model_name", "providedmodelname", "model")
 COLUMNS = (
-    *MARKS, "starttime", "completion_start_time", "completionstarttime", "end_time", "endtime", *_MODEL, *_USAGE, *_COSTS,
+    *MARKS, "starttime", "completion_start_time", "completionstarttime", "end_time", "endtime", *_MODEL, *_USAGE,
     *(f"{usage}_{key}" for usage in _USAGE for key in _KEYS), *(f"{costs}_total" for costs in _COSTS),
     "total_cost", "totalcost", "calculatedtotalcost", "latency", "time_to_first_token", "timetofirsttoken",
 )  # fmt: skip

@@ -12,7 +12,11 @@ from costadvisor.spend.formats.cells import Cells, hour_of
 NAME = "litellm_log"
 LABEL = "LiteLLM SpendLogs (CSV, JSON lines, Parquet)"
 MARKS = ("request_id", "starttime", "endtime", "spend", "prompt_tokens", "completion_tokens")
-_CACHED = ("usage_object.prompt_tokens_details.cached_tokens", "additional_usage_values.cache_read_input_tokens", "usage_object.cache_read_input_tokens")  # fmt: skip
+_CACHED = (
+    "usage_object.prompt_tokens_details.cached_tokens",
+    "additional_usage_values.cache_read_input_tokens",
+    "usage_object.cache_read_input_tokens",
+)
 _WRITTEN = ("additional_usage_values.cache_creation_input_tokens", "usage_object.cache_creation_input_tokens")
 _REASONING = ("usage_object.completion_tokens_details.reasoning_tokens",)
 _INNER = tuple(f"metadata_{path.replace('.', '_')}" for path in (*_CACHED, *_WRITTEN, *_REASONING))

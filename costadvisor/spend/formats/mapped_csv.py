@@ -64,7 +64,7 @@ class UnknownTable:
 
 @dataclass(frozen=True)
 class Choices:
-    """`columns` by role; `provider` and `currency` where no column says them. `cached_inside`: input includes cached."""
+    """`columns` by role; `provider` and `currency` where no column says. `cached_inside`: input includes cached."""
 
     columns: Mapping[str, str]
     time: str = "iso"

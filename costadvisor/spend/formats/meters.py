@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
@@ -12,12 +11,10 @@ from costadvisor.spend.formats.cells import Cells
 from costadvisor.spend.formats.values import BadValue
 
 _END = r"(?![a-z])"
+_WRITE = r"cach\w*[ _-]?(?:write|creat)\w*"
 _KINDS = (
-    (
-        "cache_write_1h",
-        re.compile(rf"cach\w*[ _-]?(?:write|creat)\w*.*\b1[ _-]?h|1[ _-]?h\w*[ _-].*cach\w*[ _-]?(?:write|creat)"),
-    ),
-    ("cache_write_5m", re.compile(r"cach\w*[ _-]?(?:write|creat)|(?:write|creat)\w*[ _-]cache")),
+    ("cache_write_1h", re.compile(rf"{_WRITE}.*\b1[ _-]?h|1[ _-]?h\w*[ _-].*{_WRITE}")),
+    ("cache_write_5m", re.compile(rf"{_WRITE}|(?:write|creat)\w*[ _-]cache")),
     ("cache_read", re.compile(r"cach|cchd")),
     ("output", re.compile(rf"out(?:p|pt|put|puts)?{_END}|completion|response|outputtoken")),
     ("input_uncached", re.compile(rf"in(?:p|pt|put|puts){_END}|prompt|inputtoken")),
@@ -25,15 +22,6 @@ _KINDS = (
 _NOT_TEXT = re.compile(r"image|audio|video|embed|search|grounding|realtime|speech|\baud\b")
 _UNIT = re.compile(r"(?:([0-9][0-9,]*)\s*)?(k|m|thousand|million|1k|1m)?\s*(?:tok(?:en)?s?|count|units?)?s?", re.I)
 _FACTORS = {"": 1, "k": 1000, "thousand": 1000, "m": 1_000_000, "million": 1_000_000}
-
-
-@dataclass(frozen=True)
-class Meter:
-    """`kind` is a column of tokens in `UsageRow`, or empty for what is not text tokens."""
-
-    model: str
-    kind: str
-    batch: bool | None = None
 
 
 def token_kind(text: str) -> str:
@@ -45,8 +33,9 @@ def token_kind(text: str) -> str:
 
 
 def unit_factor(unit: str) -> int | None:
-    """Tokens in one unit: 1 for `tokens`, 1000 for `1K Tokens`, a million for `MTok`; None for what counts no tokens."""
-    found = _UNIT.fullmatch(unit.strip().replace("MTok", "M tokens").replace("KTok", "K tokens").replace("/", " "))
+    """Tokens in one unit: 1 for `tokens`, 1000 for `1K Tokens`, 10⁶ for `MTok`; None for what counts no tokens."""
+    spelled = unit.strip().replace("MTok", "M tokens").replace("KTok", "K tokens").replace("/", " ")
+    found = _UNIT.fullmatch(spelled)
     if not unit.strip() or not found:
         return None
     return int((found[1] or "1").replace(",", "")) * _FACTORS[(found[2] or "").lower()]

@@ -47,6 +47,6 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
 def _notices(cells: Cells, model: pl.Series) -> None:
     if (model == "").any():
         cells.notices["Some usage names no model. Ask the Usage API with group_by=model to see spend by model."] = 0
-    audio = sum(cells.count(name).sum() or 0 for name in _AUDIO)
+    audio = sum(int(cells.count(name).sum() or 0) for name in _AUDIO)
     if audio:
         cells.notices["{rows} audio tokens are left out: only text is compared with serving it yourselves."] = audio

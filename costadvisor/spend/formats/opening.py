@@ -44,12 +44,16 @@ class Limits:
 
 
 class Table(Protocol):
-    """One table of a file. `columns` are normalized names, in the file's order; `label` is empty or names the member."""
+    """One table of a file. `columns` are the header's names normalized; `label` is empty or names the member."""
 
-    label: str
-    header: Sequence[str]
-    header_place: str
-    columns: Sequence[str]
+    @property
+    def label(self) -> str: ...
+    @property
+    def header(self) -> Sequence[str]: ...
+    @property
+    def header_place(self) -> str: ...
+    @property
+    def columns(self) -> Sequence[str]: ...
 
     def parts(self, wanted: Iterable[str]) -> Iterator[Cells]:
         """The wanted columns in parts of bounded size. Raises Unreadable where the rest cannot be read."""

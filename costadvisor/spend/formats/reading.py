@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -59,17 +60,22 @@ class Format(Protocol):
     words what each figure is taken from. `rows` gives the figures of a part of the file.
     """
 
-    NAME: str
-    LABEL: str
-    MARKS: tuple[str, ...]
-    COLUMNS: tuple[str, ...]
-    MAPPING: Mapping[str, str]
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def LABEL(self) -> str: ...
+    @property
+    def MARKS(self) -> tuple[str, ...]: ...
+    @property
+    def COLUMNS(self) -> tuple[str, ...]: ...
+    @property
+    def MAPPING(self) -> Mapping[str, str]: ...
 
     def rows(self, cells: Cells) -> Iterator[pl.DataFrame]: ...
 
 
 def sniff(form: Format, columns: Sequence[str]) -> float:
-    """How well columns fit a format: the share of its marks, and above all of them how many of its columns are there."""
+    """How well columns fit a format: by the share of its marks, then by how many of its columns are there."""
     share = len(set(form.MARKS) & set(columns)) / len(form.MARKS)
     return share + len(set(form.COLUMNS) & set(columns)) / 1000
 
@@ -103,8 +109,7 @@ class _Collector:
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(problem)
 
-    def part(self, form: Format, cells: Cells) -> None:
-        frames = list(form.rows(cells))
+    def part(self, form: Format, cells: Cells, frames: list[pl.DataFrame]) -> None:
         early = _refuse_early(cells, frames, self.today)
         if early:
             frames = [frame.filter(~pl.col("at").is_in(early)) for frame in frames]
@@ -190,8 +195,8 @@ def read(
     """What the file says, or None if it is in no format known.
 
     `forced` reads every table in it in one format. `sink` is handed requests a part at a time, `progress` the share of
-    the file's bytes read. Raises TooLarge past a limit, and Unreadable for what is no table at all; whatever else is wrong
-    with a file is a problem of it.
+    the file's bytes read. Raises TooLarge past a limit, and Unreadable for what is no table at all; whatever else is
+    wrong with a file is a problem of it.
     """
     found = _Collector(today, limits, sink)
     forms: dict[str, Format] = {}
@@ -207,8 +212,8 @@ def read(
                         strangers += 1
                         continue
                     forms[form.NAME] = form
-                    for cells in _parts(table, form, found):
-                        found.part(form, cells)
+                    for cells, frames in _understood(form, _parts(table, form, found)):
+                        found.part(form, cells, frames)
                         progress(min(1.0, stream.tell() / max(size, 1)))
         except Unreadable as error:
             if not forms and forced is None:
@@ -219,6 +224,29 @@ def read(
     if strangers:
         found.notices["{rows} files in it are of another kind and were not read."] = strangers
     return _reading(found, forms)
+
+
+def _understood(form: Format, parts: Iterator[Cells]) -> Iterator[tuple[Cells, list[pl.DataFrame]]]:
+    """What a format makes of each part, while the next one is already being split: two cores are half as long at it."""
+    waiting: tuple[Cells, Future[list[pl.DataFrame]]] | None = None
+    broken: Unreadable | None = None
+    with ThreadPoolExecutor(1) as pool:
+        while True:
+            try:
+                cells = next(parts)
+            except StopIteration:
+                break
+            except Unreadable as error:
+                broken = error
+                break
+            begun = pool.submit(lambda cells: list(form.rows(cells)), cells)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = cells, begun
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+    if broken is not None:
+        raise broken
 
 
 def _named(formats: Mapping[str, Format], name: str | None) -> Format | None:

@@ -3,7 +3,9 @@
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
+from typing import cast
 
 import polars as pl
 from django.db import transaction
@@ -135,8 +137,8 @@ def _store_chunk(bill_import: BillImport, source: str, part: pl.DataFrame) -> No
     RequestChunk.objects.create(
         bill_import=bill_import,
         source=source,
-        first_arrival=part["arrival"].min(),
-        last_arrival=part["arrival"].max(),
+        first_arrival=cast(datetime, part["arrival"].min()),
+        last_arrival=cast(datetime, part["arrival"].max()),
         requests=part.height,
         content=packed.getvalue(),
     )
