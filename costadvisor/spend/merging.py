@@ -20,37 +20,40 @@ class Merge:
     unchanged: int = 0
     revised: int = 0
     leans_on: set[int] = field(default_factory=set)
-    _sums: list[pl.DataFrame] = field(default_factory=list)
+    sums: list[pl.DataFrame] = field(default_factory=list)
 
     def part(self, requests: pl.DataFrame, stored: Iterable[tuple[int, pl.DataFrame]], source: str) -> pl.DataFrame:
         """Takes a part of a file; gives what of it is to be stored. `stored`: (import, its requests), newest first."""
         left, revised = requests, []
         for import_id, chunk in stored:
-            known = left.join(chunk.rename(lambda name: f"{name}_was"), left_on="request_id", right_on="request_id_was")
+            known = _contents(left).join(_contents(chunk), on="request_id", suffix="_was")
             if known.is_empty():
                 continue
             self.leans_on.add(import_id)
-            same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in _CONTENT)
-            other = known.filter(~same)
-            revised.append(other.select(requests.columns))
-            self._take_back(other, source)
+            other = known.filter(pl.col("content") != pl.col("content_was")).select("request_id")
+            revised.append(left.join(other, on="request_id", how="semi"))
+            self._take_back(chunk.join(other, on="request_id", how="semi"), source)
             self.unchanged += known.height - other.height
             self.revised += other.height
-            left = left.join(known.select("request_id"), on="request_id", how="anti")
+            left = left.join(known, on="request_id", how="anti")
         self.added += left.height
         kept = pl.concat([left, *revised])
         if not kept.is_empty():
-            self._sums.append(bucket_sums([kept.select(_CONTENT).with_columns(source=pl.lit(source))]))
+            self.sums.append(bucket_sums([kept.select(_CONTENT).with_columns(source=pl.lit(source))]))
         return kept
 
     def changes(self) -> pl.DataFrame:
-        return bucket_sums(self._sums) if self._sums else NOTHING
+        return bucket_sums(self.sums) if self.sums else NOTHING
 
-    def _take_back(self, known: pl.DataFrame, source: str) -> None:
-        was = known.select(pl.col(f"{name}_was").alias(name) for name in _CONTENT)
+    def _take_back(self, was: pl.DataFrame, source: str) -> None:
         if not was.is_empty():
             negative = was.with_columns(-pl.col(*SUMMED), source=pl.lit(source), rows=pl.lit(-1, pl.Int64))
-            self._sums.append(bucket_sums([negative.select("source", *_CONTENT, "rows")]))
+            self.sums.append(bucket_sums([negative.select("source", *_CONTENT, "rows")]))
+
+
+def _contents(requests: pl.DataFrame) -> pl.DataFrame:
+    """Each request's id with a hash of all that is said of it, good for this one comparison."""
+    return requests.select("request_id").with_columns(content=requests.select(_CONTENT).hash_rows())
 
 
 def rows_merged(merge: Merge, stored: Mapping[str, Sequence[UsageRow]]) -> list[UsageRow]:

@@ -19,7 +19,6 @@ class UploadState(models.TextChoices):
     READING = "reading", "Being read"
     UNKNOWN = "unknown", "Of a kind we do not know"
     READY = "ready", "Read"
-    STORING = "storing", "Being stored"
     FAILED = "failed", "Could not be read"
 
 

@@ -3,11 +3,12 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
 from costadvisor.accounts.models import Organization
 from costadvisor.spend import staging
@@ -16,11 +17,13 @@ from costadvisor.spend.formats.amounts import EXACT, exact_sum
 from costadvisor.spend.formats.mapped_csv import Choices, columns_sha256
 from costadvisor.spend.merging import Merge, rows_merged
 from costadvisor.spend.models import BillImport, ColumnMapping, PendingUpload, RequestChunk, SpendLine
-from costadvisor.spend.month import UsageMonth
+from costadvisor.spend.month import TYPED, UsageMonth
 from costadvisor.spend.plan import ImportPlan, by_identity, overlaps, plan_import, rows_in
+from costadvisor.spend.reconciliation import DayOfUse
 from costadvisor.spend.staging import Summary
 from costadvisor.spend.totals import Totals, totals
 
+_CREDITS = ("credit", "refund")
 _ROW_FIELDS = [field.name for field in fields(UsageRow)]
 
 
@@ -75,12 +78,17 @@ def upload_preview(*, upload: PendingUpload) -> ImportPreview:
     )
 
 
-def upload_merge(*, upload: PendingUpload, keep: staging.Keep = lambda _: None) -> Merge:
+def upload_merge(*, upload: PendingUpload, keep: staging.Keep | None = None) -> Merge:
     """The upload's requests against the stored ones; `keep` is handed those that are new or revised."""
     merge = Merge()
+    known = RequestChunk.objects.filter(bill_import__organization=upload.organization, source=upload.format_name)
+    if keep is None and not known.exists():
+        return Merge(added=upload.summary["requests"], sums=[staging.buckets_read(upload)])
     for part in staging.requests_read(upload):
         stored = requests_stored(organization=upload.organization, source=upload.format_name, part=part)
-        keep(merge.part(part, stored, upload.format_name))
+        kept = merge.part(part, stored, upload.format_name)
+        if keep is not None:
+            keep(kept)
     return merge
 
 
@@ -194,6 +202,35 @@ def charges_apart(*, organization: Organization) -> list[ChargeApart]:
     return [
         ChargeApart(values["month"], values["provider"], values["charge"], values["currency"], values["sum"])
         for values in sums.order_by("-month", "provider", "charge", "currency")
+    ]
+
+
+def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
+    """Use and billed money by day, model, source, tier and batch, from the day on."""
+    lines = SpendLine.current.filter(organization=organization, month__gte=since, charge__in=("usage", *_CREDITS))
+    grouped = ("day", "provider", "model", "source", "tier", "batch", "currency")
+    kinds = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+    billed = Q(cost_basis="billed") | Q(source=TYPED)
+    sums = (
+        lines.annotate(day=TruncDate("period_start", tzinfo=UTC))
+        .values(*grouped)
+        .annotate(
+            **{f"{kind}_sum": Sum(kind) for kind in kinds},
+            requests_sum=Sum("requests"),
+            billed=Sum("cost", filter=billed & Q(charge="usage")),
+            credits=Sum("cost", filter=Q(charge__in=_CREDITS)),
+        )
+    )
+    return [
+        DayOfUse(
+            **{name: values[name] for name in grouped if name != "batch"},
+            batch=bool(values["batch"]),
+            requests=values["requests_sum"],
+            billed=values["billed"],
+            credits=values["credits"],
+            **{kind: values[f"{kind}_sum"] or 0 for kind in kinds},
+        )
+        for values in sums.order_by(*grouped)
     ]
 
 

@@ -61,9 +61,16 @@ def folder_of(upload: PendingUpload) -> Path:
 
 
 def file_keep(upload: PendingUpload, stream: BinaryIO) -> None:
+    """The stream may be the kept file already."""
+    if file_of(upload).exists():
+        return
     stream.seek(0)
-    with (folder_of(upload) / "file").open("wb") as kept:
+    with file_of(upload).open("wb") as kept:
         shutil.copyfileobj(stream, kept, _COPY_BYTES)
+
+
+def file_forget(upload: PendingUpload) -> None:
+    file_of(upload).unlink(missing_ok=True)
 
 
 def file_of(upload: PendingUpload) -> Path:
@@ -103,6 +110,10 @@ def reading_keep(folder: Path, reading: Reading) -> None:
 def rows_read(upload: PendingUpload) -> list[UsageRow]:
     """The upload's rows by bucket; none before it is read."""
     return _rows(folder_of(upload) / "buckets.parquet")
+
+
+def buckets_read(upload: PendingUpload) -> pl.DataFrame:
+    return pl.read_parquet(folder_of(upload) / "buckets.parquet")
 
 
 def first_rows_read(upload: PendingUpload) -> list[UsageRow]:

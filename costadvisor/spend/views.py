@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from costadvisor.accounts.gates import enter
@@ -15,12 +16,12 @@ from costadvisor.spend.formats.mapped_csv import MappedCsv, guess, unknown_table
 from costadvisor.spend.forms import MappingForm, MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
 from costadvisor.spend.models import PendingUpload, UploadState
-from costadvisor.spend.overview import spend_grid, token_mix
+from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
+from costadvisor.spend.reconciliation import Reconciled, reconcile
 from costadvisor.spend.services.uploads import limits
 
 LABELS = {name: form.LABEL for name, form in formats.FORMATS.items()}
 CHARGES_SHOWN = 24
-WAITING = (UploadState.READING, UploadState.STORING)
 
 
 @require_GET
@@ -36,6 +37,25 @@ def overview(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "imports": selectors.import_list(organization=membership.organization),
     }
     return render(request, "spend/overview.html", context)
+
+
+@require_GET
+def reconciliation(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    """Billed against priced, by month; of one month, provider and model by day."""
+    membership = enter(request, organization_slug)
+    since = first_month_shown(timezone.localdate())
+    use = selectors.days_of_use(organization=membership.organization, since=since)
+    asked = {name: request.GET.get(name, "") for name in ("month", "provider", "model")}
+    context: dict[str, Any] = {"membership": membership, "since": since}
+    if asked["month"]:
+        lines = [line for line in reconcile(use, by_day=True) if _is_of(line, asked)]
+        return render(request, "spend/reconciliation_days.html", context | {"lines": lines, "asked": asked})
+    return render(request, "spend/reconciliation.html", context | {"lines": reconcile(use)})
+
+
+def _is_of(line: Reconciled, asked: dict[str, str]) -> bool:
+    said = {"month": f"{line.when:%Y-%m}", "provider": line.provider, "model": line.model}
+    return said == asked
 
 
 @require_http_methods(["GET", "POST"])
@@ -95,7 +115,7 @@ def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 def _unknown_table(pending: PendingUpload) -> Any:
     """None where the file is in a known format or being read."""
     path = staging.file_of(pending)
-    if pending.state in WAITING or not path.exists():
+    if pending.state == UploadState.READING or not path.exists():
         return None
     with path.open("rb") as stream:
         return unknown_table(stream, limits())

@@ -43,7 +43,7 @@ def bucket_sums(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def usage_rows(frame: pl.DataFrame) -> Iterator[UsageRow]:
     for values in frame.iter_rows(named=True):
-        kept = {name: values[name] for name in ("source", *KEYS, *COUNTS)}
+        kept: dict[str, Any] = {name: values[name] for name in ("source", *KEYS, *COUNTS)}
         for moment in ("period_start", "period_end"):
             kept[moment] = kept[moment].astimezone(UTC)
-        yield UsageRow(**kept, **{name: from_values(values, name) for name in MONEY})
+        yield UsageRow(**kept, cost=from_values(values, "cost"), billed_cost=from_values(values, "billed_cost"))

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pendingupload',
             name='state',
-            field=models.CharField(choices=[('reading', 'Being read'), ('unknown', 'Of a kind we do not know'), ('ready', 'Read'), ('storing', 'Being stored'), ('failed', 'Could not be read')], default='reading', max_length=10),
+            field=models.CharField(choices=[('reading', 'Being read'), ('unknown', 'Of a kind we do not know'), ('ready', 'Read'), ('failed', 'Could not be read')], default='reading', max_length=10),
         ),
         migrations.AddField(
             model_name='pendingupload',

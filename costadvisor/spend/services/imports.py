@@ -35,7 +35,7 @@ def import_commit(*, upload: PendingUpload, actor: User, leave_out_bad_lines: bo
     lines and `leave_out_bad_lines` is not set, or if it would change nothing.
     """
     _lock(upload.organization)
-    if upload.state not in (UploadState.READY, UploadState.STORING):
+    if upload.state != UploadState.READY:
         raise Refusal("The file is not read yet.")
     summary = upload_summary(upload=upload)
     if summary.problem_count and not leave_out_bad_lines:

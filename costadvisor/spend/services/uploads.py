@@ -81,6 +81,7 @@ def upload_read(*, upload: PendingUpload, stream: BinaryIO) -> None:
         raise Refusal(f"This is no file we can read: it {error}.", field="file") from error
     if reading is not None:
         _understood(upload, reading)
+        staging.file_forget(upload)
         return
     if table is None:
         raise Refusal(

@@ -43,6 +43,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("home:organization", "POST"): NOBODY,
     ("spend:overview", "GET"): READ,
     ("spend:overview", "POST"): NOBODY,
+    ("spend:reconciliation", "GET"): READ,
+    ("spend:reconciliation", "POST"): NOBODY,
     ("spend:upload", "GET"): EDIT,
     ("spend:upload", "POST"): EDIT,
     ("spend:preview", "GET"): EDIT,
