@@ -52,7 +52,9 @@ class Summary:
 
 def folder_make() -> str:
     name = uuid.uuid4().hex
-    (settings.BILL_UPLOADS_DIR / name / "requests").mkdir(parents=True, mode=0o700)
+    settings.BILL_UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    (settings.BILL_UPLOADS_DIR / name).mkdir(mode=0o700)
+    (settings.BILL_UPLOADS_DIR / name / "requests").mkdir()
     return name
 
 

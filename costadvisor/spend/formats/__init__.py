@@ -2,7 +2,7 @@
 
     file ─► opening ─► csv_text | json_text | parquet ─► cells ─► a format's rows ─► reading ─► UsageRow by bucket
 
-A format is a module as `reading.Format` describes it, and a line here.
+A format is a module as `sniffing.Format` describes it, and a line here.
 """
 
 from collections.abc import Iterable
@@ -33,8 +33,9 @@ from costadvisor.spend.formats import (
 )
 from costadvisor.spend.formats import reading as _reading
 from costadvisor.spend.formats.opening import Limits, Progress, TooLarge, Unreadable
-from costadvisor.spend.formats.reading import Format, Reading, Sink
+from costadvisor.spend.formats.reading import Reading, Sink
 from costadvisor.spend.formats.row import Charge, CostBasis, Problem, UsageRow
+from costadvisor.spend.formats.sniffing import Format
 
 __all__ = [
     "FORMATS", "Charge", "CostBasis", "Format", "Limits", "Problem", "Reading", "TooLarge", "Unreadable", "UsageRow",

@@ -20,6 +20,7 @@ from costadvisor.spend.formats.values import BadValue
 
 _ISO = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z| UTC|[+]00:00|[+]00)?$"
 MOST_PROBLEMS = 100
+MOST_UNITS = 10**9
 Period = tuple[pl.Series, pl.Series]
 
 
@@ -101,6 +102,8 @@ class Cells:
                     for limb in range(LIMBS)
                 ]
             )
+        # None of this size was ever billed in one row, and the database could not hold it.
+        self.refuse(limbs.to_series(0).abs() >= MOST_UNITS, field, "is too large an amount; the most is 999999999")
         return Money(limbs)
 
     def moment(self, *names: str, read: Callable[[str, str], datetime | None] = values.moment) -> pl.Series:

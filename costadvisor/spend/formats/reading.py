@@ -6,19 +6,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from costadvisor.spend.formats.cells import MOST_PROBLEMS, Cells
-from costadvisor.spend.formats.figures import KEYS, NOTHING, REQUEST, SCHEMA, SUMMED, bucket_sums, usage_rows
+from costadvisor.spend.formats.figures import COUNTS, KEYS, NOTHING, REQUEST, SCHEMA, SUMMED, bucket_sums, usage_rows
 from costadvisor.spend.formats.opening import Limits, Progress, Table, TooLarge, Unreadable, members, placed, table_of
 from costadvisor.spend.formats.row import Problem, UsageRow
+from costadvisor.spend.formats.sniffing import Format, best_format
 
 FIRST_ROWS = 10
-_SURE_ENOUGH = 0.6
+MOST_UNITS, MOST_TOKENS = 4_000_000_000, 10**17
 _MOST_NAMED = 20
 _REQUEST_COLUMNS = (*KEYS, *SUMMED, *REQUEST)
 Sink = Callable[[pl.DataFrame], None]
@@ -51,39 +52,6 @@ class Reading:
     @property
     def first_rows(self) -> tuple[UsageRow, ...]:
         return tuple(usage_rows(self.first))
-
-
-class Format(Protocol):
-    """One kind of bill or usage file. Names of columns are normalized (see `opening.normalized`).
-
-    `MARKS` are the columns by which it is known, all of them needed; `COLUMNS` all that it reads; `MAPPING` says in
-    words what each figure is taken from. `rows` gives the figures of a part of the file.
-    """
-
-    @property
-    def NAME(self) -> str: ...
-    @property
-    def LABEL(self) -> str: ...
-    @property
-    def MARKS(self) -> tuple[str, ...]: ...
-    @property
-    def COLUMNS(self) -> tuple[str, ...]: ...
-    @property
-    def MAPPING(self) -> Mapping[str, str]: ...
-
-    def rows(self, cells: Cells) -> Iterator[pl.DataFrame]: ...
-
-
-def sniff(form: Format, columns: Sequence[str]) -> float:
-    """How well columns fit a format: by the share of its marks, then by how many of its columns are there."""
-    share = len(set(form.MARKS) & set(columns)) / len(form.MARKS)
-    return share + len(set(form.COLUMNS) & set(columns)) / 1000
-
-
-def best_format(formats: Mapping[str, Format], columns: Sequence[str]) -> str | None:
-    scores = {name: sniff(form, columns) for name, form in formats.items()}
-    best = max(scores, key=lambda name: scores[name], default=None)
-    return best if best is not None and scores[best] >= _SURE_ENOUGH else None
 
 
 @dataclass
@@ -164,7 +132,16 @@ class _Collector:
         if not self.sums:
             return NOTHING
         self._settle()
+        self._refuse_beyond_storage(self.sums[0])
         return self.sums[0]
+
+    def _refuse_beyond_storage(self, sums: pl.DataFrame) -> None:
+        """The database adds up billionths and tokens as whole numbers of 64 bits."""
+        units = sums.group_by("currency").agg(pl.col("cost_0").abs().sum()).filter(pl.col("cost_0") > MOST_UNITS)
+        for currency in units["currency"]:
+            raise TooLarge(f"The file adds up to more than {MOST_UNITS:,} {currency}; that cannot be stored.")
+        if sums.select(pl.max_horizontal(pl.col(*COUNTS).cast(pl.Float64).abs().sum())).item() > MOST_TOKENS:
+            raise TooLarge(f"The file adds up to more than {MOST_TOKENS:,} tokens; that cannot be stored.")
 
 
 def _refuse_early(cells: Cells, frames: Sequence[pl.DataFrame], today: date) -> list[int]:

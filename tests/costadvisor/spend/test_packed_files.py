@@ -125,6 +125,15 @@ def test_a_file_longer_than_a_block_has_its_lines_right() -> None:
     assert found.row_count == 1_000_000
 
 
+def test_sums_that_the_database_could_not_hold_are_refused() -> None:
+    dear = "".join(f"2026-10,openai,m{number},999999999,USD\n" for number in range(5))
+    with pytest.raises(TooLarge, match="more than 4,000,000,000 USD"):
+        reading((HEADER + dear).encode())
+    counts = "".join(f"2026-10,openai,{number},{9 * 10**14}\n" for number in range(200))
+    with pytest.raises(TooLarge, match="tokens; that cannot be stored"):
+        reading(("month,provider,model,input_tokens\n" + counts).encode())
+
+
 def test_a_quote_that_never_closes_ends_the_reading() -> None:
     found = reading((HEADER + "2026-10,openai,m,1,USD\n" + '2026-10,openai,"m,1,USD\n').encode())
     assert found.row_count == 1
