@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 import polars as pl
 from django.conf import settings
 
-from costadvisor.spend.formats import Problem, Reading, UsageRow
+from costadvisor.spend.formats import Problem, UsageRow
 from costadvisor.spend.formats.figures import usage_rows
+from costadvisor.spend.formats.reading import Reading
 from costadvisor.spend.models import PendingUpload
 
 Keep = Callable[[pl.DataFrame], None]

@@ -1,4 +1,7 @@
-"""The spend pages: overview, upload with preview, columns of unknown files, typed figures."""
+"""The spend pages: overview, upload with preview, columns of unknown files, typed figures.
+
+What reads files is imported by the pages that do: it takes some fifty megabytes that no other page needs.
+"""
 
 from typing import Any
 
@@ -11,16 +14,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import Role
 from costadvisor.common.refusal import Refusal
-from costadvisor.spend import formats, selectors, services, staging
-from costadvisor.spend.formats.mapped_csv import MappedCsv, guess, unknown_table
-from costadvisor.spend.forms import MappingForm, MonthlyCostForm, UploadForm
+from costadvisor.spend import selectors
+from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
 from costadvisor.spend.models import PendingUpload, UploadState
 from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
 from costadvisor.spend.reconciliation import Reconciled, reconcile
-from costadvisor.spend.services.uploads import limits
 
-LABELS = {name: form.LABEL for name, form in formats.FORMATS.items()}
 CHARGES_SHOWN = 24
 
 
@@ -60,6 +60,9 @@ def _is_of(line: Reconciled, asked: dict[str, str]) -> bool:
 
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    from costadvisor.spend import services
+    from costadvisor.spend.formats.registry import FORMATS
+
     membership = enter(request, organization_slug, Role.EDITOR)
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -73,12 +76,16 @@ def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
             return redirect("spend:preview", organization_slug, pending.pk)
         except Refusal as refusal:
             form.add_error(refusal.field, str(refusal))
-    context = {"membership": membership, "form": form, "formats": LABELS.values()}
+    context = {"membership": membership, "form": form, "formats": [form.LABEL for form in FORMATS.values()]}
     return render(request, "spend/upload.html", context)
 
 
 @require_GET
 def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend.formats.mapped_csv import MappedCsv
+    from costadvisor.spend.formats.registry import FORMATS
+    from costadvisor.spend.previews import upload_preview
+
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     if pending.state == UploadState.UNKNOWN:
         return redirect("spend:mapping", organization_slug, upload_id)
@@ -86,9 +93,9 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     if pending.state != UploadState.READY:
         return render(request, "spend/waiting.html", context)
     context |= {
-        "label": LABELS.get(pending.format_name, MappedCsv.LABEL),
-        "is_mapped": pending.format_name not in LABELS,
-        "preview": selectors.upload_preview(upload=pending),
+        "label": FORMATS[pending.format_name].LABEL if pending.format_name in FORMATS else MappedCsv.LABEL,
+        "is_mapped": pending.format_name not in FORMATS,
+        "preview": upload_preview(upload=pending),
     }
     return render(request, "spend/preview.html", context)
 
@@ -96,11 +103,16 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 @require_http_methods(["GET", "POST"])
 def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
     """Which column is what, of a file in no known format."""
+    from costadvisor.spend import services
+    from costadvisor.spend.formats.mapped_csv import MappedCsv, guess
+    from costadvisor.spend.mapping_form import MappingForm
+    from costadvisor.spend.previews import mapping_remembered
+
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     table = _unknown_table(pending)
     if table is None:
         return redirect("spend:preview", organization_slug, upload_id)
-    guessed = selectors.mapping_remembered(organization=membership.organization, columns=table.columns)
+    guessed = mapping_remembered(organization=membership.organization, columns=table.columns)
     form = MappingForm(table, guessed or guess(table), request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -114,6 +126,10 @@ def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
 def _unknown_table(pending: PendingUpload) -> Any:
     """None where the file is in a known format or being read."""
+    from costadvisor.spend import staging
+    from costadvisor.spend.formats.mapped_csv import unknown_table
+    from costadvisor.spend.services.uploads import limits
+
     path = staging.file_of(pending)
     if pending.state == UploadState.READING or not path.exists():
         return None
@@ -123,6 +139,8 @@ def _unknown_table(pending: PendingUpload) -> Any:
 
 @require_POST
 def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     try:
         stored = services.import_commit(
@@ -141,6 +159,8 @@ def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
 @require_POST
 def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     _, pending = upload_for_edit(request, organization_slug, upload_id)
     services.upload_discard(upload=pending)
     messages.info(request, "Nothing was imported; the file is deleted.")
@@ -149,6 +169,8 @@ def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
 @require_http_methods(["GET", "POST"])
 def typed_cost(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership = enter(request, organization_slug, Role.EDITOR)
     form = MonthlyCostForm(request.POST or None)
     if form.is_valid():
@@ -172,6 +194,8 @@ def typed_cost(request: HttpRequest, organization_slug: str) -> HttpResponse:
 
 @require_POST
 def import_remove(request: HttpRequest, organization_slug: str, import_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership, bill_import = import_for_edit(request, organization_slug, import_id)
     try:
         services.import_remove(bill_import=bill_import, actor=membership.user)

@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 
 from costadvisor.spend.formats import values
-from costadvisor.spend.formats.amounts import LIMBS, limb_names, limbs_of, read_plain
+from costadvisor.spend.formats.amounts import LIMBS, limb_names, limbs_of
 from costadvisor.spend.formats.figures import HOUR, KEYS, MOMENT, MONEY, SCHEMA
 from costadvisor.spend.formats.identity import numbers
+from costadvisor.spend.formats.limbs import read_plain
 from costadvisor.spend.formats.values import BadValue
 
 _ISO = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z| UTC|[+]00:00|[+]00)?$"

@@ -22,7 +22,8 @@ from costadvisor.spend.merging import Merge, rows_merged
 from costadvisor.spend.models import BillImport, PendingUpload, RequestChunk, SpendLine, UploadState
 from costadvisor.spend.month import TYPED
 from costadvisor.spend.plan import ImportPlan, plan_import, rows_in
-from costadvisor.spend.selectors import imports_holding, rows_stored, upload_merge, upload_summary
+from costadvisor.spend.previews import upload_merge, upload_summary
+from costadvisor.spend.selectors import imports_holding, rows_stored
 
 _LINES_AT_ONCE = 2000
 

@@ -12,9 +12,12 @@ from django.utils import timezone
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.common.refusal import Refusal
-from costadvisor.spend import formats, staging
-from costadvisor.spend.formats import Format, Limits, Reading, TooLarge, Unreadable
+from costadvisor.spend import staging
+from costadvisor.spend.formats import registry
 from costadvisor.spend.formats.mapped_csv import MappedCsv, columns_sha256, unknown_table
+from costadvisor.spend.formats.opening import Limits, TooLarge, Unreadable
+from costadvisor.spend.formats.reading import Reading
+from costadvisor.spend.formats.sniffing import Format
 from costadvisor.spend.models import ColumnMapping, PendingUpload, UploadState
 from costadvisor.spend.staging import Sink, Summary
 
@@ -138,7 +141,7 @@ def upload_fail(*, upload: PendingUpload, reason: str) -> None:
 
 def _read(upload: PendingUpload, stream: BinaryIO, form: Format | None = None) -> Reading | None:
     sink = Sink(staging.folder_of(upload))
-    reading = formats.read(
+    reading = registry.read(
         stream, today=timezone.localdate(), limits=limits(), forced=form, sink=sink, progress=_Progress(upload)
     )
     sink.flush()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from costadvisor.spend.formats import FORMATS, Reading
 from costadvisor.spend.formats.amounts import exact_sum
+from costadvisor.spend.formats.reading import Reading
+from costadvisor.spend.formats.registry import FORMATS
 from tests.costadvisor.spend.read import reading
 
 BILLS = Path(__file__).parents[3] / "fixtures" / "bills"

@@ -16,7 +16,8 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend.formats.amounts import exact_sum
 from costadvisor.spend.models import BillImport, PendingUpload, SpendLine, UploadState
-from costadvisor.spend.selectors import ImportPreview, upload_preview, usage_months
+from costadvisor.spend.previews import ImportPreview, upload_preview
+from costadvisor.spend.selectors import usage_months
 from costadvisor.spend.services import import_commit, upload_create
 from tests.costadvisor.spend.test_formats import BILLS, FILES
 

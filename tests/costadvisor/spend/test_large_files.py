@@ -34,7 +34,7 @@ def upload(client: Client, content: bytes) -> str:
 
 
 def test_the_page_waits_and_then_shows_the_preview(
-    started: list[list[str]], acme: Organization, alice: User, log_in: LogIn
+    started: list[list[str]], acme: Organization, alice: User, log_in: LogIn, django_capture_on_commit_callbacks: Any
 ) -> None:
     client = log_in(alice)
     page = upload(client, BILL)
@@ -45,7 +45,8 @@ def test_the_page_waits_and_then_shows_the_preview(
     call_command("bill_read", pending.pk)
     assert "$4.50" in client.get(page).content.decode()
     assert not staging.file_of(pending).exists()
-    client.post(page + "confirm/")
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(page + "confirm/")
     assert SpendLine.objects.count() == 1
     assert not staging.folder_of(pending).exists()
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costadvisor.spend.formats import Reading, openai_usage
+from costadvisor.spend.formats import openai_usage
+from costadvisor.spend.formats.reading import Reading
 from tests.costadvisor.spend.read import detect, reading
 
 START = 1_790_812_800  # 2026-10-01 00:00 UTC

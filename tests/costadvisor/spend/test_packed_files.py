@@ -7,7 +7,7 @@ import zipfile
 import polars as pl
 import pytest
 
-from costadvisor.spend.formats import Limits, TooLarge, Unreadable
+from costadvisor.spend.formats.opening import Limits, TooLarge, Unreadable
 from tests.costadvisor.spend.read import reading
 from tests.costadvisor.spend.test_formats import BILLS, FILES
 

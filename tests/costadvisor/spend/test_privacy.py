@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import connection
 
 from costadvisor.accounts.models import Organization, User
-from costadvisor.spend.formats import FORMATS
+from costadvisor.spend.formats.registry import FORMATS
 from costadvisor.spend.models import PendingUpload, RequestChunk
-from costadvisor.spend.selectors import upload_preview
+from costadvisor.spend.previews import upload_preview
 from costadvisor.spend.services import import_commit, upload_create
 from tests.costadvisor.spend.test_formats import BILLS, FILES
 

@@ -12,7 +12,8 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend.formats.amounts import exact_sum
 from costadvisor.spend.models import BillImport, RequestChunk, SpendLine
-from costadvisor.spend.selectors import upload_preview, usage_months
+from costadvisor.spend.previews import upload_preview
+from costadvisor.spend.selectors import usage_months
 from costadvisor.spend.services import import_commit, import_remove, upload_create
 
 HEADER = "request_id,request_created_at,request_model,provider,prompt_tokens,completion_tokens,costUSD\n"

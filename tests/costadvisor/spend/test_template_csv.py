@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costadvisor.spend.formats import Reading, template_csv
+from costadvisor.spend.formats import template_csv
+from costadvisor.spend.formats.reading import Reading
 from costadvisor.spend.formats.template_csv import COLUMNS
 from tests.costadvisor.spend.read import detect, reading
 
