@@ -98,8 +98,8 @@ class Batch:
     rotary_rows: Tensor  # [T] int64, rows of the rotary tables: the positions, except for LongRoPE
     slots: Tensor  # [T] int64
     fresh: Tensor  # [N] blocks whose first slot is among them
-    decodes: Decodes
-    prompts: Prompts
+    decodes: Decodes | None
+    prompts: Prompts | None
     sampled: Tensor  # [S] indices into T
     draws: Draws
     scores: list[PromptScores]
@@ -109,8 +109,10 @@ class Batch:
     def attend(self, queries: Tensor, cache: Tensor, window: int | None, scale: float, cap: float | None) -> Tensor:
         """As `engine.operations.Inputs` asks for it."""
         out = torch.empty_like(queries)
-        self.decodes.attend(queries, cache, window, scale, cap, out)
-        self.prompts.attend(queries, cache, window, scale, cap, out)
+        if self.decodes is not None:
+            self.decodes.attend(queries, cache, window, scale, cap, out)
+        if self.prompts is not None:
+            self.prompts.attend(queries, cache, window, scale, cap, out)
         return out
 
 
@@ -161,8 +163,8 @@ def build(
         rotary_rows=torch.tensor(rotary_rows),
         slots=torch.tensor(slots),
         fresh=torch.tensor([slot // size for slot in slots if slot % size == 0], dtype=torch.int64),
-        decodes=_tabled(decodes) if native else _grouped(decodes, size, windows, dtype),
-        prompts=_tabled_prompts(step) if native else _masked_prompts(step, size, windows, dtype),
+        decodes=_decodes(decodes, size, windows, dtype, native) if decodes else None,
+        prompts=_prompts(step, size, windows, dtype, native) if step.prefills else None,
         sampled=torch.tensor(last, dtype=torch.int64),
         draws=Draws.of([chunk for chunk in all_chunks if chunk.samples]),
         scores=scores,
@@ -192,6 +194,14 @@ def rotary_rows_of(chunk: Chunk, span: range, longrope_length: int | None) -> ra
 
 def _slots(blocks: Sequence[int], span: range, size: int) -> list[int]:
     return [blocks[position // size] * size + position % size for position in span]
+
+
+def _decodes(decodes: list[Chunk], size: int, windows: set[int | None], dtype: torch.dtype, native: bool) -> Decodes:
+    return _tabled(decodes) if native else _grouped(decodes, size, windows, dtype)
+
+
+def _prompts(step: Step, size: int, windows: set[int | None], dtype: torch.dtype, native: bool) -> Prompts:
+    return _tabled_prompts(step) if native else _masked_prompts(step, size, windows, dtype)
 
 
 def _tabled(decodes: list[Chunk]) -> TabledDecodes:

@@ -1,8 +1,9 @@
 """Weight matrices in 8 bits with a scale an output. Embeddings, norms and routers stay as they are.
 
-int8   symmetric, -127 to 127, for CPUs. A token's numbers are split into 8-bit digits, so many that rounding them loses
-       less than their own type does, and multiplied in whole numbers. Sums are exact: what comes out for a token is the
-       same, bit for bit, whatever else is in the batch.
+int8   symmetric, -127 to 127, for CPUs. Only weights are rounded. Native code widens them to bfloat16, which is exact,
+       as it multiplies. Elsewhere a token's numbers are split into 8-bit digits, so many that rounding them loses less
+       than their own type does, and multiplied in whole numbers. Either way what comes out for a token is the same, bit
+       for bit, whatever else is in the batch.
 fp8    float8_e4m3fn, for GPUs. A CPU widens the weight each time, which is slow.
 """
 
@@ -16,11 +17,11 @@ from torch import Tensor
 
 from engine import footprint, linear
 from engine.config import ModelShape
-from engine.linear import Linear
+from engine.linear import Linear, Tiled
 from engine.model import Mlp
 from engine.operations import Activation, Operations
 from kernels import reference
-from kernels.native import integers
+from kernels.native import matmul
 
 # From `weight [out, in]` and `bias [out]` to what multiplies by them.
 MakeLinear = Callable[[Tensor, Tensor | None], Linear]
@@ -67,17 +68,6 @@ class Scaled:
 
 
 @dataclass(frozen=True, slots=True)
-class TiledIntegers:
-    """An int8 weight in the order in which `kernels.native.integers` multiplies it; activations are bfloat16."""
-
-    weight: integers.PackedIntegers
-    bias: Tensor | None  # float32
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return integers.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True, slots=True)
 class BlockedIntegers:
     """An int8 weight in oneDNN's own layout."""
 
@@ -113,8 +103,8 @@ def onednn_is_exact() -> bool:
 
 def _int8(weight: Tensor, bias: Tensor | None, native: bool) -> Linear:
     small, scales = quantize(weight, torch.int8)
-    if native and weight.dtype == torch.bfloat16 and integers.available():
-        return TiledIntegers(integers.pack(small, scales), None if bias is None else bias.float())
+    if native and weight.dtype == torch.bfloat16 and matmul.packable(weight.shape[1]):
+        return Tiled(matmul.pack(small, scales), None if bias is None else bias.float())
     if weight.device.type == "cpu" and onednn_is_exact():
         packed = torch.ops.onednn.qlinear_prepack(small, None)
         return BlockedIntegers(packed, scales, torch.zeros(len(scales), dtype=torch.int64), bias)

@@ -26,10 +26,12 @@ FUNCTIONS = {
     "prefill_attention": ("***i*iiiff*", PLAIN),
     "gated": ("*ii?*", PLAIN),
 }
-# Those that only some CPUs have, by the type of weights, behind a function that says whether this one does.
+# Those that only some CPUs have, behind a function that says whether this one does.
 MATMUL_FUNCTIONS = {
-    "bfloat16": {"pack": "*ii*", "linear": "*ii**i*"},
-    "int8": {"pack": "*ii**", "scaled_linear": "*ii****i*"},
+    "pack_bfloat16": "*ii*",
+    "pack_int8": "*ii*",
+    "linear_bfloat16": "*ii**i*",
+    "linear_int8": "*ii***i*",
 }
 
 
@@ -53,16 +55,14 @@ def library() -> ctypes.CDLL:
     for name, (arguments, types) in FUNCTIONS.items():
         for suffix in types:
             getattr(loaded, f"{name}_{suffix}").argtypes = [KINDS[kind] for kind in arguments]
-    for weights, functions in MATMUL_FUNCTIONS.items():
-        if multiplies(loaded, weights):
-            for name, arguments in functions.items():
-                getattr(loaded, f"{name}_{weights}").argtypes = [KINDS[kind] for kind in arguments]
+    for name, arguments in MATMUL_FUNCTIONS.items() if multiplies(loaded) else ():
+        getattr(loaded, name).argtypes = [KINDS[kind] for kind in arguments]
     return loaded
 
 
-def multiplies(loaded: ctypes.CDLL, weights: str) -> bool:
-    """Whether the CPU has what products with bfloat16 or int8 weights are written for."""
-    asked = getattr(loaded, f"multiplies_{weights}")
+def multiplies(loaded: ctypes.CDLL) -> bool:
+    """Whether the CPU has what products with weights are written for."""
+    asked = loaded.multiplies_bfloat16
     asked.restype = ctypes.c_bool
     answer: bool = asked()
     return answer

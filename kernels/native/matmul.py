@@ -1,4 +1,4 @@
-"""Products with weight matrices by matmul.cpp, on CPUs with AMX, or AVX-512 for bfloat16."""
+"""Products with weight matrices by matmul.cpp, on CPUs with AVX-512 for bfloat16."""
 
 from dataclasses import dataclass
 
@@ -12,32 +12,37 @@ STRIPS = 32  # outputs that are computed together
 
 @dataclass(frozen=True, slots=True)
 class PackedWeight:
-    """`[outputs, inputs]` bfloat16 in the order in which tiles are read."""
+    """`[outputs, inputs]`, bfloat16 or int8, in the order in which it is read; int8 has `scales [outputs]` float32."""
 
     packed: Tensor
     outputs: int
     inputs: int
+    scales: Tensor | None = None
 
 
 def packable(inputs: int) -> bool:
     """Whether this CPU multiplies so, and the inputs fill tiles. Raises `build.Unavailable` without a compiler."""
-    return multiplies(library(), "bfloat16") and inputs % DEPTH == 0
+    return multiplies(library()) and inputs % DEPTH == 0
 
 
-def pack(weight: Tensor) -> PackedWeight:
-    """`weight [outputs, inputs]` bfloat16; see `packable`."""
+def pack(weight: Tensor, scales: Tensor | None = None) -> PackedWeight:
+    """`weight [outputs, inputs]` bfloat16, or int8 with the `scales [outputs]` float32 of its rows; see `packable`."""
     outputs, inputs = weight.shape
     weight = weight.contiguous()
     packed = weight.new_empty(-(-outputs // STRIPS) * STRIPS * inputs)
-    library().pack_bfloat16(weight.data_ptr(), outputs, inputs, packed.data_ptr())
-    return PackedWeight(packed, outputs, inputs)
+    pack_ = library().pack_bfloat16 if scales is None else library().pack_int8
+    pack_(weight.data_ptr(), outputs, inputs, packed.data_ptr())
+    return PackedWeight(packed, outputs, inputs, None if scales is None else scales.contiguous())
 
 
 def linear(x: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
     """`x [T, inputs]` bfloat16 to `[T, outputs]` bfloat16, summed in float32; `bias [outputs]` float32."""
-    x, rows = x.contiguous(), x.shape[0]
-    out = x.new_empty(rows, weight.outputs)
-    addends = None if bias is None else bias.data_ptr()
-    sizes = rows, weight.inputs
-    library().linear_bfloat16(x.data_ptr(), *sizes, weight.packed.data_ptr(), addends, weight.outputs, out.data_ptr())
+    x = x.contiguous()
+    out = x.new_empty(len(x), weight.outputs)
+    numbers = x.data_ptr(), len(x), weight.inputs, weight.packed.data_ptr()
+    rest = None if bias is None else bias.data_ptr(), weight.outputs, out.data_ptr()
+    if weight.scales is None:
+        library().linear_bfloat16(*numbers, *rest)
+    else:
+        library().linear_int8(*numbers, weight.scales.data_ptr(), *rest)
     return out

@@ -1,4 +1,4 @@
-// Numbers of 16 bits, functions of floats that compilers can vectorize, and how KV memory is laid out.
+// Numbers of 16 bits, vectors and functions of floats, and how KV memory is laid out.
 
 #pragma once
 
@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 struct bfloat16 {
     uint16_t bits;
@@ -29,6 +30,19 @@ struct bfloat16 {
         bits = uint16_t(value == value ? rounded : 0x7fc0);
     }
 };
+
+// 16 floats, or as many as the compiler has to take at a time.
+typedef float Vector __attribute__((vector_size(64), aligned(4)));
+
+inline Vector vector_of(const float* of) { return *reinterpret_cast<const Vector*>(of); }
+
+inline Vector vector_of(const bfloat16* of) {
+    typedef uint16_t Halves __attribute__((vector_size(32), aligned(2)));
+    typedef uint32_t Words __attribute__((vector_size(64)));
+    return (Vector)(__builtin_convertvector(*reinterpret_cast<const Halves*>(of), Words) << 16);
+}
+
+constexpr float NONE = -std::numeric_limits<float>::infinity();  // the score of what is not seen
 
 // e^x within 2 units in the last place. Unlike std::exp it can be vectorized. Below -87 it is about 1e-38.
 inline float exponential(float x) {

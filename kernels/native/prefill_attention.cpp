@@ -1,90 +1,17 @@
-// Paged attention of decodes and of prompt chunks, tested against reference.py. Arithmetic is in float; what no token was
-// written to is never read.
+// Paged attention of prompt chunks, tested against reference.py. Arithmetic is in float; what no token was written to is
+// never read.
 
 #include "numbers.h"
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <vector>
 
 namespace {
 
-constexpr float NONE = -std::numeric_limits<float>::infinity();
-
-// The queries of one KV head over one sequence, a block at a time with a running softmax. D is the head dim if it is
-// known when this is compiled, and 0 otherwise.
-template <typename T, int D>
-void attend(const T* queries, int64_t group, const Cache& cache, int64_t head, const int32_t* table, int64_t first,
-            int64_t length, float scale, float cap, float* scratch, T* out) {
-    const int64_t dim = D ? D : cache.dim, size = cache.block_size;
-    float *wide = scratch, *sums = wide + group * dim, *scores = sums + group * dim, *most = scores + group * size,
-          *shares = most + group;
-    for (int64_t i = 0; i < group * dim; ++i) wide[i] = float(queries[i]) * scale, sums[i] = 0;
-    for (int64_t q = 0; q < group; ++q) most[q] = NONE, shares[q] = 0;
-
-    for (int64_t begin = first; begin < length;) {
-        const int64_t block = begin / size, end = length < (block + 1) * size ? length : (block + 1) * size;
-        const T* keys = static_cast<const T*>(cache.start) + table[block] * cache.block + head * cache.head +
-                        begin % size * dim;
-        const T* values = keys + cache.values;
-        const int64_t count = end - begin;
-        for (int64_t slot = 0; slot < count; ++slot)
-            for (int64_t q = 0; q < group; ++q) {
-                float dot = 0;
-                for (int64_t i = 0; i < dim; ++i) dot += wide[q * dim + i] * float(keys[slot * dim + i]);
-                scores[q * size + slot] = cap > 0 ? cap * tanh_(dot / cap) : dot;
-            }
-        for (int64_t q = 0; q < group; ++q) {
-            float* row = scores + q * size;
-            float high = most[q];
-            for (int64_t slot = 0; slot < count; ++slot) high = row[slot] > high ? row[slot] : high;
-            float fade = exponential(most[q] - high), total = 0;
-            for (int64_t slot = 0; slot < count; ++slot) total += row[slot] = exponential(row[slot] - high);
-            most[q] = high;
-            shares[q] = shares[q] * fade + total;
-            float* sum = sums + q * dim;
-            for (int64_t i = 0; i < dim; ++i) sum[i] *= fade;
-        }
-        for (int64_t slot = 0; slot < count; ++slot)
-            for (int64_t q = 0; q < group; ++q) {
-                const float share = scores[q * size + slot];
-                for (int64_t i = 0; i < dim; ++i) sums[q * dim + i] += share * float(values[slot * dim + i]);
-            }
-        begin = end;
-    }
-    for (int64_t q = 0; q < group; ++q)
-        for (int64_t i = 0; i < dim; ++i) out[q * dim + i] = T(sums[q * dim + i] / shares[q]);
-}
-
-template <typename T>
-void decode_attention(const T* queries, const Cache& cache, const int32_t* tables, int64_t width,
-                      const int64_t* lengths, int64_t rows, int64_t heads, int64_t window, float scale, float cap,
-                      T* out) {
-    const int64_t group = heads / cache.kv_heads, dim = cache.dim;
-    const int64_t floats = group * (2 * dim + cache.block_size + 2);
-#pragma omp parallel
-    {
-        float* scratch = new float[floats];
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t row = 0; row < rows; ++row)
-            for (int64_t head = 0; head < cache.kv_heads; ++head) {
-                const int64_t at = (row * heads + head * group) * dim, length = lengths[row];
-                const int64_t first = window > 0 && length > window ? length - window : 0;
-                auto attend_ = dim == 64 ? attend<T, 64> : dim == 128 ? attend<T, 128> : attend<T, 0>;
-                attend_(queries + at, group, cache, head, tables + row * width, first, length, scale, cap, scratch,
-                        out + at);
-            }
-        delete[] scratch;
-    }
-}
-
 constexpr int64_t TILE = 64;  // context tokens at a time
 constexpr int64_t ROWS = 8;   // whose sums with 32 columns fit into registers
 constexpr int64_t MOST_ROWS = 96;  // queries of one KV head that share what is read of its context
-
-// 16 floats, or as many as the compiler has to take at a time.
-typedef float Vector __attribute__((vector_size(64), aligned(4)));
 
 // `c [8, 32]` += `a [8, depth]` x `b [depth, 32]`, rows so far apart.
 template <int A, int B, int C>
@@ -239,17 +166,12 @@ void prefill_attention(const T* queries, const Cache& cache, const int32_t* tabl
 }  // namespace
 
 // What operations.py calls. The name of each ends with the type of its numbers.
-#define ATTENTION(NAME, T)                                                                                            \
-    extern "C" void decode_attention_##NAME(const T* queries, const Cache* cache, const int32_t* tables, int64_t width, \
-                                            const int64_t* lengths, int64_t rows, int64_t heads, int64_t window,      \
-                                            float scale, float cap, T* out) {                                         \
-        decode_attention(queries, *cache, tables, width, lengths, rows, heads, window, scale, cap, out);              \
-    }                                                                                                                 \
+#define PREFILL_ATTENTION(NAME, T)                                                                                    \
     extern "C" void prefill_attention_##NAME(const T* queries, const Cache* cache, const int32_t* tables,             \
                                              int64_t width, const int64_t* chunks, int64_t count, int64_t heads,      \
                                              int64_t window, float scale, float cap, T* out) {                        \
         prefill_attention(queries, *cache, tables, width, chunks, count, heads, window, scale, cap, out);             \
     }
 
-ATTENTION(float, float)
-ATTENTION(bfloat16, bfloat16)
+PREFILL_ATTENTION(float, float)
+PREFILL_ATTENTION(bfloat16, bfloat16)
