@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
@@ -132,17 +133,20 @@ def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
             credits=Sum("cost", filter=Q(charge__in=_CREDITS)),
         )
     )
-    return [
-        DayOfUse(
-            **{name: values[name] for name in grouped if name != "batch"},
-            batch=bool(values["batch"]),
-            requests=values["requests_sum"],
-            billed=values["billed"],
-            credits=values["credits"],
-            **{kind: values[f"{kind}_sum"] or 0 for kind in kinds},
-        )
-        for values in sums.order_by(*grouped)
-    ]
+    return [_day_of_use(values, kinds) for values in sums.order_by(*grouped)]
+
+
+def _day_of_use(values: dict[str, Any], kinds: Sequence[str]) -> DayOfUse:
+    tokens: dict[str, Any] = {kind: values[f"{kind}_sum"] or 0 for kind in kinds}
+    kept: dict[str, Any] = {name: values[name] for name in ("day", "provider", "model", "source", "tier", "currency")}
+    return DayOfUse(
+        **kept,
+        **tokens,
+        batch=bool(values["batch"]),
+        requests=values["requests_sum"],
+        billed=values["billed"],
+        credits=values["credits"],
+    )
 
 
 def hourly_requests(*, organization: Organization, provider: str, model: str) -> list[tuple[datetime, int]]:
