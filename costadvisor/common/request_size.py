@@ -1,5 +1,6 @@
 """Refuses an over-large request before anything reads its body."""
 
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -17,8 +18,11 @@ class RequestSizeLimit:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         declared = request.META.get("CONTENT_LENGTH") or "0"
-        if not declared.isdigit() or int(declared) > settings.MAX_REQUEST_BYTES:
-            limit_mib = settings.MAX_UPLOAD_BYTES // 2**20
+        limit, whole = settings.MAX_UPLOAD_BYTES, settings.MAX_REQUEST_BYTES
+        if re.fullmatch(settings.BILL_UPLOAD_PATH, request.path):  # the one page whose files stay on disk
+            limit, whole = settings.BILL_MAX_BYTES, settings.BILL_MAX_BYTES + 2**20
+        if not declared.isdigit() or int(declared) > whole:
+            limit_mib = limit // 2**20
             if request.content_type == "application/json":
                 error = {"code": "too_large", "detail": f"A request may have at most {limit_mib} MiB.", "attr": None}
                 return JsonResponse({"type": "client_error", "errors": [error]}, status=413)

@@ -115,6 +115,18 @@ CONTENT_SECURITY_POLICY = {
 MAX_UPLOAD_BYTES = 16 * 2**20
 MAX_REQUEST_BYTES = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 
+# Bills. What a file may have in all; the refusal names the setting. Large ones are read beside the web process.
+BILL_UPLOADS_DIR = VAR_DIR / "uploads"
+BILL_MAX_BYTES = environment.whole_number("BILL_MAX_BYTES", default=2 * 2**30, minimum=2**20, maximum=2**40)
+BILL_MAX_UNPACKED_BYTES = environment.whole_number(
+    "BILL_MAX_UNPACKED_BYTES", default=8 * 2**30, minimum=2**20, maximum=2**40
+)
+BILL_MAX_JSON_BYTES = 64 * 2**20
+BILL_MAX_ROWS = environment.whole_number("BILL_MAX_ROWS", default=20_000_000, minimum=1000, maximum=10**9)
+BILL_MAX_BUCKETS = 200_000
+BILL_READ_AT_ONCE_BYTES = 64 * 2**20
+BILL_UPLOAD_PATH = r"/o/[-\w]+/spend/upload/"
+
 # The API. A case of twenty options with a trace's lengths and a week of hours has some 100 kB.
 MAX_CASE_BYTES = 2**20
 MAX_CASE_WORK = 5_000_000  # draws x months x options: some five seconds of one core

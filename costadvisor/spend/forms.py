@@ -6,9 +6,13 @@ from django import forms
 
 from costadvisor.common.money import CURRENCIES
 
+CURRENCY_CHOICES = [(code, code) for code in sorted(CURRENCIES)]
+
 
 class UploadForm(forms.Form):
-    file = forms.FileField(label="Bill or usage file", help_text="CSV or JSON, up to 16 MiB and 100,000 rows.")
+    file = forms.FileField(
+        label="Bill or usage file", help_text="CSV, JSON, JSON lines or Parquet, as it is, gzipped or in a ZIP."
+    )
 
 
 class MonthlyCostForm(forms.Form):
@@ -26,4 +30,4 @@ class MonthlyCostForm(forms.Form):
         decimal_places=2,
         help_text="What the month cost in all, such as 12500.00.",
     )
-    currency = forms.ChoiceField(choices=[(code, code) for code in sorted(CURRENCIES)], initial="USD")
+    currency = forms.ChoiceField(choices=CURRENCY_CHOICES, initial="USD")

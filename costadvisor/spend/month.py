@@ -20,6 +20,7 @@ class UsageMonth:
     SUMMED: ClassVar = (
         "requests", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output", "cost",
     )  # fmt: skip
+    GROUPED: ClassVar = ("month", "provider", "model", "source", "currency")
 
     month: date
     provider: str
@@ -43,7 +44,7 @@ class UsageMonth:
     @property
     def input_tokens(self) -> int | None:
         parts = (self.input_uncached, self.cache_read, self.cache_write_5m, self.cache_write_1h)
-        return None if self.input_uncached is None else sum(part or 0 for part in parts)
+        return None if all(part is None for part in parts) else sum(part or 0 for part in parts)
 
     @property
     def has_tokens(self) -> bool:
@@ -56,8 +57,8 @@ class UsageMonth:
         sums = {name: values[f"{name}_sum"] for name in cls.SUMMED}
         if values["lines_without_requests"]:
             sums["requests"] = None
-        kept = ("month", "provider", "model", "source", "currency", "first_start", "last_end")
-        return cls(**{name: values[name] for name in kept}, **sums)
+        kept = {name: values[name] for name in (*cls.GROUPED, "first_start", "last_end")}
+        return cls(**kept, **sums)
 
 
 def reaches_over(month: date, rows: Iterable[UsageMonth]) -> bool:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from costadvisor.spend.month import UsageMonth, following
@@ -94,6 +94,13 @@ def token_mix(usage: Iterable[UsageMonth], months: Sequence[date]) -> list[Token
         if row.has_tokens and row.month in months:
             groups[row.provider, row.model].append(row)
     return [_mix(provider, model, rows) for (provider, model), rows in sorted(groups.items())]
+
+
+def first_month_shown(today: date) -> date:
+    month = today.replace(day=1)
+    for _ in range(MONTHS_SHOWN - 1):
+        month = (month - timedelta(days=1)).replace(day=1)
+    return month
 
 
 def known_sum(values: Iterable[int | None]) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
 
-from costadvisor.spend.formats import FORMATS, UsageRow
+from costadvisor.spend.formats import UsageRow
 from costadvisor.spend.month import UsageMonth
 
 # Rows by identity. A bucket is compared and replaced as a whole: a file may hold several rows of one identity.
@@ -120,4 +120,8 @@ def _named(months: set[date]) -> str:
 
 
 def _label(source: str) -> str:
-    return f"“{FORMATS[source].LABEL if source in FORMATS else source}”"
+    # Here, because a web process that reads no file imports no format.
+    from costadvisor.spend.formats.registry import FORMATS
+
+    mapped = "a CSV of your own" if source.startswith("mapped:") else source
+    return f"“{FORMATS[source].LABEL if source in FORMATS else mapped}”"

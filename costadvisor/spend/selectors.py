@@ -1,77 +1,28 @@
 """Reads spend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
-from django.utils import timezone
+from django.db.models.functions import TruncDate
 
 from costadvisor.accounts.models import Organization
-from costadvisor.spend import formats
-from costadvisor.spend.formats import Parsed, Problem, UsageRow
+from costadvisor.spend.formats import UsageRow
+from costadvisor.spend.formats.amounts import EXACT, exact_sum
 from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
-from costadvisor.spend.month import UsageMonth
-from costadvisor.spend.plan import ImportPlan, by_identity, overlaps, plan_import, rows_in
-from costadvisor.spend.totals import Totals, totals
+from costadvisor.spend.month import TYPED, UsageMonth
+from costadvisor.spend.plan import by_identity
+from costadvisor.spend.reconciliation import DayOfUse
 
-_ROWS_SHOWN, _PROBLEMS_SHOWN = 10, 100
-
-
-@dataclass(frozen=True)
-class ImportPreview:
-    """An upload as understood, before anything of it is stored."""
-
-    parsed: Parsed
-    plan: ImportPlan
-    totals: Totals | None
-    overlaps: list[str]
-    same_file: BillImport | None
-
-    @property
-    def rows_added(self) -> int:
-        return rows_in(self.plan.added)
-
-    @property
-    def rows_revised(self) -> int:
-        return rows_in(self.plan.revised)
-
-    @property
-    def rows_unchanged(self) -> int:
-        return rows_in(self.plan.unchanged)
-
-    @property
-    def first_rows(self) -> tuple[UsageRow, ...]:
-        return self.parsed.rows[:_ROWS_SHOWN]
-
-    @property
-    def first_problems(self) -> tuple[Problem, ...]:
-        return self.parsed.problems[:_PROBLEMS_SHOWN]
-
-
+_CREDITS = ("credit", "refund")
 _ROW_FIELDS = [field.name for field in fields(UsageRow)]
 
 
 def upload_find(*, organization: Organization, upload_id: int) -> PendingUpload | None:
     return PendingUpload.objects.filter(organization=organization, pk=upload_id).first()
-
-
-def upload_parsed(*, upload: PendingUpload) -> Parsed:
-    """What the file says, read anew."""
-    return formats.parse(upload.format_name, bytes(upload.content), today=timezone.localdate())
-
-
-def upload_preview(*, upload: PendingUpload) -> ImportPreview:
-    """What confirming the upload would do."""
-    parsed, organization = upload_parsed(upload=upload), upload.organization
-    stored = rows_stored(organization=organization, rows=parsed.rows)
-    return ImportPreview(
-        parsed=parsed,
-        plan=plan_import(parsed.rows, stored),
-        totals=totals(parsed.rows),
-        overlaps=overlaps(parsed.rows, usage_months(organization=organization), stored),
-        same_file=BillImport.objects.filter(organization=organization, sha256=upload.sha256).first(),
-    )
 
 
 def import_find(*, organization: Organization, import_id: int) -> BillImport | None:
@@ -93,7 +44,24 @@ def rows_stored(*, organization: Organization, rows: Sequence[UsageRow]) -> dict
         period_start__lt=max(row.period_end for row in rows),
         period_end__gt=min(row.period_start for row in rows),
     )
-    return by_identity(UsageRow(**values) for values in lines.values(*_ROW_FIELDS).iterator())
+    return by_identity(_row(values) for values in lines.values(*_ROW_FIELDS, "cost_rest").iterator())
+
+
+def _row(values: dict[str, object]) -> UsageRow:
+    rest = str(values.pop("cost_rest"))
+    if rest:
+        values["cost"] = EXACT.add(values["cost"], Decimal(rest))  # type: ignore[arg-type]
+    return UsageRow(**values)  # type: ignore[arg-type]
+
+
+def imports_holding(*, organization: Organization, identities: Sequence[str]) -> set[int]:
+    """Imports whose current lines are of these buckets."""
+    found: set[int] = set()
+    lines = SpendLine.current.filter(organization=organization)
+    for start in range(0, len(identities), 500):  # databases bound the number of values in one query
+        some = lines.filter(identity__in=identities[start : start + 500])
+        found |= set(some.values_list("bill_import_id", flat=True).distinct())
+    return found
 
 
 def usage_months(*, organization: Organization) -> list[UsageMonth]:
@@ -101,18 +69,84 @@ def usage_months(*, organization: Organization) -> list[UsageMonth]:
 
     A typed figure is left out where another source says what the provider cost in that month.
     """
-    groups = SpendLine.current.filter(organization=organization).values(
-        "month", "provider", "model", "source", "currency"
-    )
+    lines = SpendLine.current.filter(organization=organization)
+    groups = lines.values(*UsageMonth.GROUPED)
     sums = groups.annotate(
         **{f"{name}_sum": Sum(name) for name in UsageMonth.SUMMED},
         lines_without_requests=Count("id", filter=Q(requests=None, output__isnull=False)),
         first_start=Min("period_start"),
         last_end=Max("period_end"),
-    ).order_by("month", "provider", "model", "source", "currency")
-    months = [UsageMonth.from_sums(values) for values in sums]
+    ).order_by(*UsageMonth.GROUPED)
+    rests = _rests(lines)
+    months = [UsageMonth.from_sums(_with_rest(values, rests)) for values in sums]
     billed = {(row.month, row.provider) for row in months if row.cost is not None and not row.is_typed}
     return [row for row in months if not (row.is_typed and (row.month, row.provider) in billed)]
+
+
+def _rests(lines: QuerySet[SpendLine]) -> Mapping[tuple[object, ...], Decimal]:
+    """What the billionths of each group's cost leave out."""
+    found: dict[tuple[object, ...], list[Decimal]] = {}
+    for *group, rest in lines.exclude(cost_rest="").values_list(*UsageMonth.GROUPED, "cost_rest").iterator():
+        found.setdefault(tuple(group), []).append(Decimal(rest))
+    return {group: exact_sum(rests) for group, rests in found.items()}
+
+
+def _with_rest(values: dict[str, object], rests: Mapping[tuple[object, ...], Decimal]) -> dict[str, object]:
+    rest = rests.get(tuple(values[name] for name in UsageMonth.GROUPED))
+    return values if rest is None else values | {"cost_sum": EXACT.add(values["cost_sum"], rest)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ChargeApart:
+    """Money of a month that is not for tokens: credits, tax, tools, storage."""
+
+    month: date
+    provider: str
+    charge: str
+    currency: str
+    cost: Decimal
+
+
+def charges_apart(*, organization: Organization) -> list[ChargeApart]:
+    """Newest month first."""
+    lines = SpendLine.current.filter(organization=organization, cost__isnull=False).exclude(charge="usage")
+    sums = lines.values("month", "provider", "charge", "currency").annotate(sum=Sum("cost"))
+    return [
+        ChargeApart(values["month"], values["provider"], values["charge"], values["currency"], values["sum"])
+        for values in sums.order_by("-month", "provider", "charge", "currency")
+    ]
+
+
+def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
+    """Use and billed money by day, model, source, tier and batch, from the day on."""
+    lines = SpendLine.current.filter(organization=organization, month__gte=since, charge__in=("usage", *_CREDITS))
+    grouped = ("day", "provider", "model", "source", "tier", "batch", "currency")
+    kinds = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+    billed = Q(cost_basis="billed") | Q(source=TYPED)
+    sums = (
+        lines.annotate(day=TruncDate("period_start", tzinfo=UTC))
+        .values(*grouped)
+        .annotate(
+            **{f"{kind}_sum": Sum(kind) for kind in kinds},
+            requests_sum=Sum("requests"),
+            billed=Sum("cost", filter=billed & Q(charge="usage")),
+            credits=Sum("cost", filter=Q(charge__in=_CREDITS)),
+        )
+    )
+    return [_day_of_use(values, kinds) for values in sums.order_by(*grouped)]
+
+
+def _day_of_use(values: dict[str, Any], kinds: Sequence[str]) -> DayOfUse:
+    tokens: dict[str, Any] = {kind: values[f"{kind}_sum"] or 0 for kind in kinds}
+    kept: dict[str, Any] = {name: values[name] for name in ("day", "provider", "model", "source", "tier", "currency")}
+    return DayOfUse(
+        **kept,
+        **tokens,
+        batch=bool(values["batch"]),
+        requests=values["requests_sum"],
+        billed=values["billed"],
+        credits=values["credits"],
+    )
 
 
 def hourly_requests(*, organization: Organization, provider: str, model: str) -> list[tuple[datetime, int]]:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from costadvisor.spend.formats import UsageRow
+from costadvisor.spend.formats.amounts import exact_sum
 from costadvisor.spend.overview import Amounts, known_sum
 
 
@@ -27,15 +28,15 @@ def totals(rows: Sequence[UsageRow]) -> Totals | None:
     """None for no rows."""
     if not rows:
         return None
-    sums: dict[str, Decimal] = defaultdict(Decimal)
+    costs: dict[str, list[Decimal]] = defaultdict(list)
     for row in rows:
         if row.cost is not None:
-            sums[row.currency] += row.cost
+            costs[row.currency].append(row.cost)
     with_tokens = [row for row in rows if row.has_tokens]
     return Totals(
         first_day=min(row.period_start for row in rows).date(),
         last_day=(max(row.period_end for row in rows) - timedelta(microseconds=1)).date(),
-        amounts=tuple(sorted(sums.items())),
+        amounts=tuple(sorted((currency, exact_sum(them)) for currency, them in costs.items())),
         rows_without_cost=sum(row.cost is None for row in rows),
         requests=_sum(with_tokens, "requests"),
         input_tokens=_sum(with_tokens, "input_tokens"),

@@ -1,19 +1,27 @@
-"""The spend pages: overview, upload with preview, typed figures."""
+"""The spend pages: overview, upload with preview, columns of unknown files, typed figures.
+
+What reads files is imported by the pages that do: it takes some fifty megabytes that no other page needs.
+"""
+
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import Role
 from costadvisor.common.refusal import Refusal
-from costadvisor.spend import formats, selectors, services
+from costadvisor.spend import selectors
 from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
-from costadvisor.spend.overview import spend_grid, token_mix
+from costadvisor.spend.models import PendingUpload, UploadState
+from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
+from costadvisor.spend.reconciliation import Reconciled, reconcile
 
-LABELS = {name: form.LABEL for name, form in formats.FORMATS.items()}
+CHARGES_SHOWN = 24
 
 
 @require_GET
@@ -25,13 +33,36 @@ def overview(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "membership": membership,
         "grid": grid,
         "mix": token_mix(usage, grid.months) if grid else [],
+        "charges": selectors.charges_apart(organization=membership.organization)[:CHARGES_SHOWN],
         "imports": selectors.import_list(organization=membership.organization),
     }
     return render(request, "spend/overview.html", context)
 
 
+@require_GET
+def reconciliation(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    """Billed against priced, by month; of one month, provider and model by day."""
+    membership = enter(request, organization_slug)
+    since = first_month_shown(timezone.localdate())
+    use = selectors.days_of_use(organization=membership.organization, since=since)
+    asked = {name: request.GET.get(name, "") for name in ("month", "provider", "model")}
+    context: dict[str, Any] = {"membership": membership, "since": since}
+    if asked["month"]:
+        lines = [line for line in reconcile(use, by_day=True) if _is_of(line, asked)]
+        return render(request, "spend/reconciliation_days.html", context | {"lines": lines, "asked": asked})
+    return render(request, "spend/reconciliation.html", context | {"lines": reconcile(use)})
+
+
+def _is_of(line: Reconciled, asked: dict[str, str]) -> bool:
+    said = {"month": f"{line.when:%Y-%m}", "provider": line.provider, "model": line.model}
+    return said == asked
+
+
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    from costadvisor.spend import services
+    from costadvisor.spend.formats.registry import FORMATS
+
     membership = enter(request, organization_slug, Role.EDITOR)
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -40,29 +71,76 @@ def upload(request: HttpRequest, organization_slug: str) -> HttpResponse:
                 organization=membership.organization,
                 actor=membership.user,
                 file_name=form.cleaned_data["file"].name,
-                content=form.cleaned_data["file"].read(),
+                content=form.cleaned_data["file"].file,
             )
             return redirect("spend:preview", organization_slug, pending.pk)
         except Refusal as refusal:
             form.add_error(refusal.field, str(refusal))
-    context = {"membership": membership, "form": form, "formats": LABELS.values()}
+    context = {"membership": membership, "form": form, "formats": [form.LABEL for form in FORMATS.values()]}
     return render(request, "spend/upload.html", context)
 
 
 @require_GET
 def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend.formats.mapped_csv import MappedCsv
+    from costadvisor.spend.formats.registry import FORMATS
+    from costadvisor.spend.previews import upload_preview
+
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
-    context = {
-        "membership": membership,
-        "upload": pending,
-        "label": LABELS[pending.format_name],
-        "preview": selectors.upload_preview(upload=pending),
+    if pending.state == UploadState.UNKNOWN:
+        return redirect("spend:mapping", organization_slug, upload_id)
+    context: dict[str, Any] = {"membership": membership, "upload": pending}
+    if pending.state != UploadState.READY:
+        return render(request, "spend/waiting.html", context)
+    context |= {
+        "label": FORMATS[pending.format_name].LABEL if pending.format_name in FORMATS else MappedCsv.LABEL,
+        "is_mapped": pending.format_name not in FORMATS,
+        "preview": upload_preview(upload=pending),
     }
     return render(request, "spend/preview.html", context)
 
 
+@require_http_methods(["GET", "POST"])
+def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    """Which column is what, of a file in no known format."""
+    from costadvisor.spend import services
+    from costadvisor.spend.formats.mapped_csv import MappedCsv, guess
+    from costadvisor.spend.mapping_form import MappingForm
+    from costadvisor.spend.previews import mapping_remembered
+
+    membership, pending = upload_for_edit(request, organization_slug, upload_id)
+    table = _unknown_table(pending)
+    if table is None:
+        return redirect("spend:preview", organization_slug, upload_id)
+    guessed = mapping_remembered(organization=membership.organization, columns=table.columns)
+    form = MappingForm(table, guessed or guess(table), request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.upload_map(upload=pending, form=MappedCsv(form.choices, table.columns))
+            return redirect("spend:preview", organization_slug, upload_id)
+        except Refusal as refusal:
+            form.add_error(None, str(refusal))
+    context = {"membership": membership, "upload": pending, "form": form, "table": table}
+    return render(request, "spend/mapping.html", context)
+
+
+def _unknown_table(pending: PendingUpload) -> Any:
+    """None where the file is in a known format or being read."""
+    from costadvisor.spend import staging
+    from costadvisor.spend.formats.mapped_csv import unknown_table
+    from costadvisor.spend.services.uploads import limits
+
+    path = staging.file_of(pending)
+    if pending.state == UploadState.READING or not path.exists():
+        return None
+    with path.open("rb") as stream:
+        return unknown_table(stream, limits())
+
+
 @require_POST
 def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     try:
         stored = services.import_commit(
@@ -81,6 +159,8 @@ def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
 @require_POST
 def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     _, pending = upload_for_edit(request, organization_slug, upload_id)
     services.upload_discard(upload=pending)
     messages.info(request, "Nothing was imported; the file is deleted.")
@@ -89,6 +169,8 @@ def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
 @require_http_methods(["GET", "POST"])
 def typed_cost(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership = enter(request, organization_slug, Role.EDITOR)
     form = MonthlyCostForm(request.POST or None)
     if form.is_valid():
@@ -112,6 +194,8 @@ def typed_cost(request: HttpRequest, organization_slug: str) -> HttpResponse:
 
 @require_POST
 def import_remove(request: HttpRequest, organization_slug: str, import_id: int) -> HttpResponse:
+    from costadvisor.spend import services
+
     membership, bill_import = import_for_edit(request, organization_slug, import_id)
     try:
         services.import_remove(bill_import=bill_import, actor=membership.user)

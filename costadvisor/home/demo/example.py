@@ -18,7 +18,7 @@ from costadvisor.decisions.models import Decision
 from costadvisor.decisions.selectors import decision_draft, decision_list
 from costadvisor.decisions.services.decisions import decision_create
 from costadvisor.decisions.written import WrittenOption
-from costadvisor.spend.selectors import upload_preview
+from costadvisor.spend.previews import upload_preview
 from costadvisor.spend.services import import_commit, upload_create, upload_discard
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.profile import PeakToMean, QualityGate, assumed

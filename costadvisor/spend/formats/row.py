@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 CostBasis = Literal["", "billed", "list", "estimated"]
+# What a row of money is for. Only `usage` is compared with serving the model; the others are shown apart.
+Charge = Literal["usage", "credit", "refund", "tax", "tool", "storage", "commitment", "other"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class UsageRow:
 
     Tokens are counts: the input is `input_uncached + cache_read + cache_write_5m + cache_write_1h`; `output`
     includes `reasoning`. Periods are UTC, `period_end` exclusive. Without a cost,
-    `currency` and `cost_basis` are empty.
+    `currency` and `cost_basis` are empty. `billed_cost` is what an invoice shows where `cost` is an effective one.
     """
 
     period_start: datetime
@@ -34,9 +36,12 @@ class UsageRow:
     reasoning: int | None = None
     tier: str = ""
     batch: bool | None = None
+    charge: str = "usage"  # one of `Charge`
     cost: Decimal | None = None
+    billed_cost: Decimal | None = None
     currency: str = ""
-    cost_basis: CostBasis = ""
+    cost_basis: str = ""  # one of `CostBasis`
+    invoice_month: str = ""  # the provider's own, such as 2026-10, where it differs from the UTC month
 
     @property
     def identity(self) -> str:
@@ -45,13 +50,15 @@ class UsageRow:
             self.period_start.isoformat(), self.period_end.isoformat(), self.source, self.provider, self.model,
             self.scope, self.tier, self.batch,
         ]  # fmt: skip
+        if self.charge != "usage":
+            bucket.append(self.charge)
         return hashlib.sha256(json.dumps(bucket).encode()).hexdigest()
 
     @property
     def input_tokens(self) -> int | None:
         """All input, cached and not; None if the row has none."""
         parts = (self.input_uncached, self.cache_read, self.cache_write_5m, self.cache_write_1h)
-        return None if self.input_uncached is None else sum(part or 0 for part in parts)
+        return None if all(part is None for part in parts) else sum(part or 0 for part in parts)
 
     @property
     def has_tokens(self) -> bool:
@@ -65,32 +72,3 @@ class Problem:
     where: str
     field: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What a file says: rows as understood, parts that cannot be used, and notices that a reader should know.
-
-    `places` says of each row where it stands, as `Problem.where` does.
-    """
-
-    rows: tuple[UsageRow, ...]
-    problems: tuple[Problem, ...] = ()
-    notices: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
-
-    def until(self, today: date) -> "Parsed":
-        """Without the rows of periods that begin after `today`, each of which becomes a problem."""
-        placed = list(zip(self.places, self.rows, strict=True))
-        begun = [(place, row) for place, row in placed if row.period_start.date() <= today]
-        early = [_early(place, row, today) for place, row in placed if row.period_start.date() > today]
-        return replace(
-            self,
-            rows=tuple(row for _, row in begun),
-            places=tuple(place for place, _ in begun),
-            problems=(*self.problems, *early),
-        )
-
-
-def _early(place: str, row: UsageRow, today: date) -> Problem:
-    return Problem(place, "period", f"{row.period_start:%Y-%m-%d} lies in the future; today is {today}")

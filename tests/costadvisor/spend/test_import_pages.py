@@ -5,14 +5,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
 from django.utils import timezone
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.audit.models import Event
-from costadvisor.spend import services
 from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
+from costadvisor.spend.services import imports
 
 HEADER = "month,provider,model,requests,input_tokens,cached_input_tokens,output_tokens,cost,currency"
 OCTOBER = "2026-10,openai,gpt-4o-mini,1000,5000000,2000000,700000,1234.50,USD"
@@ -214,18 +215,18 @@ def test_a_file_we_cannot_use_is_refused_at_once(client: Client, content: bytes,
 
 
 def test_a_file_has_a_largest_number_of_rows(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "MAX_ROWS", 1)
+    monkeypatch.setattr(settings, "BILL_MAX_ROWS", 1)
     content = "\n".join((HEADER, OCTOBER, NOVEMBER)).encode()
     answer = client.post("/o/acme/spend/upload/", {"file": SimpleUploadedFile("bill.csv", content)})
-    assert "has 2 rows; at most 1" in answer.content.decode()
+    assert "has more than 1 rows (BILL_MAX_ROWS)" in answer.content.decode()
     assert not PendingUpload.objects.exists()
 
 
-@override_settings(MAX_UPLOAD_BYTES=100)
+@override_settings(BILL_MAX_BYTES=100)
 def test_a_file_has_a_largest_size(client: Client) -> None:
     content = "\n".join((HEADER, OCTOBER, NOVEMBER)).encode()
     answer = client.post("/o/acme/spend/upload/", {"file": SimpleUploadedFile("bill.csv", content)})
-    assert "larger than" in answer.content.decode()
+    assert "larger than 0 MiB (BILL_MAX_BYTES)" in answer.content.decode()
     assert not PendingUpload.objects.exists()
 
 
@@ -262,7 +263,7 @@ def test_nothing_is_stored_when_storing_fails_half_way(client: Client, monkeypat
         raise RuntimeError("disk full")
 
     preview = upload(client, OCTOBER)
-    monkeypatch.setattr(services, "event_record", broken)
+    monkeypatch.setattr(imports, "event_record", broken)
     with pytest.raises(RuntimeError, match="disk full"):
         client.post(preview + "confirm/")
     assert not BillImport.objects.exists()

@@ -6,23 +6,25 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costadvisor.spend.formats import Parsed, detect, parse
+from costadvisor.spend.formats import template_csv
+from costadvisor.spend.formats.reading import Reading
 from costadvisor.spend.formats.template_csv import COLUMNS
+from tests.costadvisor.spend.read import detect, reading
 
 HEADER = ",".join(COLUMNS)
 TODAY = date(2026, 11, 21)
 GOOD = "2026-10,OpenAI,gpt-4o-mini,1000,5000,2000,700,12.5,USD"
 
 
-def parsed(*lines: str, header: str = HEADER) -> Parsed:
+def parsed(*lines: str, header: str = HEADER) -> Reading:
     return read("\n".join((header, *lines)).encode())
 
 
-def read(content: bytes) -> Parsed:
-    return parse("template_csv", content, today=TODAY)
+def read(content: bytes) -> Reading:
+    return reading(content, template_csv, today=TODAY)
 
 
 def test_a_line_is_understood_with_cached_tokens_inside_the_input() -> None:
@@ -67,7 +69,7 @@ def test_an_empty_cell_is_unknown_and_not_zero() -> None:
 )
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(line: str, field: str, reason: str) -> None:
     result = parsed(GOOD, line, GOOD)
-    assert len(result.rows) == 2
+    assert result.row_count == 2
     (problem,) = result.problems
     assert (problem.where, problem.field) == ("line 3", field)
     assert reason in problem.reason
@@ -122,6 +124,7 @@ def test_a_file_that_is_not_utf8_is_one_clear_problem() -> None:
 COUNTS = st.integers(0, 10**12)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(COUNTS, COUNTS, COUNTS, st.decimals(-(10**6), 10**6, places=9)),
@@ -140,6 +143,7 @@ def test_the_sum_of_the_rows_is_the_sum_of_the_file(lines: list[tuple[int, int, 
     assert sum(row.input_tokens or 0 for row in rows) == sum(line[1] + line[2] for line in lines)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_parser_fail(content: bytes) -> None:
     detect(content)
