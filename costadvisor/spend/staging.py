@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,8 +138,9 @@ def sweep(older_than_s: float) -> None:
     if not settings.BILL_UPLOADS_DIR.is_dir():
         return
     for folder in settings.BILL_UPLOADS_DIR.iterdir():
-        if folder.stat().st_mtime < time.time() - older_than_s:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process removed it meanwhile
+            if folder.stat().st_mtime < time.time() - older_than_s:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _rows(path: Path) -> list[UsageRow]:

@@ -1,7 +1,8 @@
-"""A calibration record as the engine writes it, for whatever reads records."""
+"""Folders of a test's own, and a calibration record as the engine writes it, for whatever reads records."""
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,13 @@ import pytest
 from engine.calibrate.record import Record
 
 MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Any, tmp_path: Path) -> None:
+    """Uploads and measured rows stay with the test: several run at once, and none writes beside the user's own."""
+    settings.BILL_UPLOADS_DIR = tmp_path / "uploads"
+    settings.CALIBRATION_DIR = tmp_path / "calibration"
 
 
 @pytest.fixture

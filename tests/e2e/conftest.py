@@ -103,7 +103,7 @@ class Installation:
             database.close()
 
     def wait_for(
-        self, job_id: int, condition: Callable[[dict[str, Any]], bool], within_s: float = 25
+        self, job_id: int, condition: Callable[[dict[str, Any]], bool], within_s: float = 180
     ) -> dict[str, Any]:
         """The row once it is so; fails with the row and the workers' log if that takes too long."""
         end = time.monotonic() + within_s

@@ -25,7 +25,7 @@ def site(installation: Any) -> Iterator[Site]:
     running = serve(installation)
     yield running
     running.command.send_signal(signal.SIGINT)
-    running.command.communicate(timeout=40)
+    running.command.communicate(timeout=120)
 
 
 @pytest.fixture(params=SIZES)

@@ -33,7 +33,7 @@ def run(demo: Any, behaviour: str = "measure", **record: Any) -> tuple[int, str,
 
 def ended(demo: Any, command: "subprocess.Popen[str]") -> tuple[int, str, str]:
     """Exit code, output and errors; no worker is left."""
-    out, errors = command.communicate(timeout=60)
+    out, errors = command.communicate(timeout=180)
     assert not demo.processes("celery")
     return command.returncode, out, errors
 
@@ -95,7 +95,7 @@ def begun(demo: Any) -> "subprocess.Popen[str]":
     (demo.folder / "record.json").write_text(json.dumps(demo_record()))
     demo.use_fake_engine("wait")
     command: subprocess.Popen[str] = demo.start("demo")
-    end = time.monotonic() + 40
+    end = time.monotonic() + 180
     while not ((rows := jobs(demo)) and rows[0]["state"] == "running" and rows[0]["progress_json"]):
         assert time.monotonic() < end, command.communicate(timeout=5)
         time.sleep(0.1)

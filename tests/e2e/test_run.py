@@ -28,7 +28,7 @@ class Visitor:
         return self._page("login/", urlencode(fields).encode())
 
     def _page(self, path: str, data: bytes | None) -> str:
-        with self.opener.open(self.site.address + path, data, timeout=20) as answer:
+        with self.opener.open(self.site.address + path, data, timeout=60) as answer:
             page: str = answer.read().decode()
             return page
 
@@ -49,7 +49,7 @@ def test_it_serves_the_example_until_it_is_interrupted(installation: Any) -> Non
     assert site.password not in user["password"]
 
     os.killpg(site.command.pid, signal.SIGINT)
-    out, errors = site.command.communicate(timeout=40)
+    out, errors = site.command.communicate(timeout=120)
     assert (site.command.returncode, out, errors) == (0, "\nThe web server and the worker have ended.\n", "")
     assert installation.all_ended(within_s=0)
 
@@ -59,7 +59,7 @@ def test_it_serves_the_example_until_it_is_interrupted(installation: Any) -> Non
     assert "do not belong together" in visitor.log_in(site.password)
     assert "Demo: where we stand" in visitor.log_in(again.password)
     again.command.terminate()
-    again.command.communicate(timeout=40)
+    again.command.communicate(timeout=120)
     assert installation.all_ended(within_s=0)
 
 
@@ -67,7 +67,7 @@ def test_a_worker_that_dies_ends_the_web_server_too(installation: Any) -> None:
     site = serve(installation)
     (worker,) = installation.processes("celery")
     os.kill(worker, signal.SIGKILL)
-    _, errors = site.command.communicate(timeout=40)
+    _, errors = site.command.communicate(timeout=120)
     assert site.command.returncode == 1
     assert errors.startswith("The worker ended by itself (exit code -9): ")
     assert errors.endswith("The rest is ended too.\n")

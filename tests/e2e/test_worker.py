@@ -46,7 +46,7 @@ def test_a_killed_worker_takes_its_engine_along_and_the_next_one_measures_again(
     assert installation.all_ended()
     assert installation.row(job)["state"] == "running"  # nobody is left to say otherwise
     successor = installation.start_worker()
-    row = installation.wait_for(job, ended, within_s=30)
+    row = installation.wait_for(job, ended)
     assert (row["state"], row["attempts"]) == ("succeeded", 2)
     assert f":{successor.pid} " in row["worker_id"]
     assert row["earlier_seconds"] > 0
@@ -64,13 +64,13 @@ def test_a_calibration_whose_standard_input_closes_ends_at_once_with_its_engine(
             command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=installation.environment
         )
     assert calibration.stdin is not None
-    end = time.monotonic() + 15
+    end = time.monotonic() + 120
     while "reference" not in told.read_text() and time.monotonic() < end:
         time.sleep(0.1)
     assert installation.processes("engine.worker"), told.read_text()
     calibration.stdin.close()
-    assert calibration.wait(timeout=2) == 3
-    assert installation.all_ended(within_s=2)
+    assert calibration.wait(timeout=10) == 3
+    assert installation.all_ended(within_s=10)
     assert not (installation.folder / "r.json").exists()
 
 
@@ -78,7 +78,7 @@ def test_a_cancelled_job_ends_its_engine_and_keeps_what_was_measured(installatio
     installation.start_worker()
     installation.wait_for(job, at_work)
     installation.operate("cancel", str(job))
-    row = installation.wait_for(job, ended, within_s=10)
+    row = installation.wait_for(job, ended)
     assert (row["state"], row["failure_code"]) == ("cancelled", "")
     assert installation.all_ended("engine.")
     (record,) = installation.query("SELECT * FROM calibration_calibrationrecord")
@@ -89,7 +89,7 @@ def test_a_worker_told_to_end_gives_its_job_back(installation: Any, job: int) ->
     worker = installation.start_worker()
     installation.wait_for(job, at_work)
     worker.terminate()
-    assert worker.wait(timeout=15) == 0
+    assert worker.wait(timeout=60) == 0
     row = installation.row(job)
     assert (row["state"], row["attempts"], row["lease_token"]) == ("queued", 1, None)
     assert installation.all_ended()

@@ -26,7 +26,7 @@ def test_of_many_claimers_one_wins_each_job(installation: Any) -> None:
         assert claimer.stdout is not None
         assert claimer.stdout.readline() == "ready\n"
     barrier.touch()
-    won = [claimer.communicate(timeout=60)[0].split() for claimer in claimers]
+    won = [claimer.communicate(timeout=120)[0].split() for claimer in claimers]
     assert Counter(job for jobs_won in won for job in jobs_won) == Counter(dict.fromkeys(jobs, 1))
     # Otherwise they came one after the other and the test has shown nothing.
     assert sum(bool(jobs_won) for jobs_won in won) > 1

@@ -133,7 +133,7 @@ def test_the_driver_thread_ends_with_the_work(model: Path) -> None:
         list(engine.stream(PROMPTS[0], GREEDY))
     for thread in threading.enumerate():
         if thread.name == "engine":
-            thread.join(timeout=5)
+            thread.join(timeout=60)
     assert "engine" not in [thread.name for thread in threading.enumerate()]
 
 

@@ -28,7 +28,6 @@ def folders(settings: Any, tmp_path: Path) -> Path:
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
     settings.CALIBRATION_MODELS = [model]
-    settings.CALIBRATION_DIR = tmp_path / "calibration"
     return tmp_path
 
 

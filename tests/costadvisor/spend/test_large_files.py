@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,9 @@ BILL = b"month,provider,model,cost,currency\n2026-10,openai,m,4.5,USD\n"
 
 
 @pytest.fixture
-def started(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def started(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands of processes that would have been started."""
     settings.BILL_READ_AT_ONCE_BYTES = 10
-    settings.BILL_UPLOADS_DIR = tmp_path
     commands: list[list[str]] = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: commands.append(command))
     return commands

@@ -77,7 +77,7 @@ def test_sigterm_ends_at_a_safe_point_and_keeps_what_was_measured(model: Path) -
         if json.loads(line)["phase"] == "step_map":
             process.send_signal(signal.SIGTERM)
             break
-    rest, errors = process.communicate(timeout=20)
+    rest, errors = process.communicate(timeout=120)
     assert process.returncode == 3, errors
     assert json.loads(rest.splitlines()[-1])["phase"] == "stopped"
     record = record_read(model.parent / "out.json")
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_level(model: Path) -> None:
         if json.loads(line)["phase"] == "verification" and "L16: " in json.loads(line)["message"]:
             process.kill()
             break
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     folder = model.parent / "out.json.run"
     assert not (model.parent / "out.json").exists()
     before = {path.name: path.read_bytes() for path in folder.glob("L*.json.gz")}
