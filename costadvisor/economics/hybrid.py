@@ -93,7 +93,7 @@ class Shared:
 
     def with_replicas(self, replicas: Floats) -> Flow:
         """The same number (draws,) in every hour."""
-        over = np.zeros(self.months.shape)
+        over = np.zeros(np.broadcast_shapes(self.loads.shape, (replicas.size, 1)))
         for load, times in hourly_loads(self.loads, self.months):
             np.subtract(load, replicas[:, None], out=load)
             np.maximum(load, 0.0, out=load)
