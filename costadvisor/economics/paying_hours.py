@@ -28,7 +28,7 @@ class PayingWeek:
 
 @dataclass(frozen=True)
 class PayingRule:
-    """USD that a full replica takes from the API in an hour, and that it costs, (draws, months); ties are not worth it."""
+    """USD that a full replica takes from the API in an hour, and that it costs, (draws, months); a tie does not pay."""
 
     displaces_usd: Floats
     costs_usd: Floats

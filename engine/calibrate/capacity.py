@@ -18,6 +18,7 @@ from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import FEWEST_LEVELS
 from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
+from engine.stats import StepRecord
 
 Metric = Literal["ttft_p95_ms", "tpot_p95_ms"]
 Binding = Literal["ttft_p95_ms", "tpot_p95_ms", "saturation"]
@@ -106,9 +107,12 @@ class Search:
 
     def simultaneous(self, step_ms: StepTime, rate: float) -> int:
         """Sequences that run at once in 99 % of the steps at a rate."""
+        return int(nearest_rank([step.running for step in self.steps(step_ms, rate)], 0.99))
+
+    def steps(self, step_ms: StepTime, rate: float) -> list[StepRecord]:
+        """Of one run at a rate."""
         spec = self.loads[0].level("", "", 0, rate, 0, math.inf)
-        steps = simulate(self.config, step_ms, spec, keep_steps=True).steps
-        return int(nearest_rank([step.running for step in steps], 0.99))
+        return simulate(self.config, step_ms, spec, keep_steps=True).steps
 
     def root(self, points: Sequence[CurvePoint], runs: Sequence[int]) -> tuple[float | None, Binding]:
         """Where the first metric crosses its limit, and which; the highest rate when none does."""
