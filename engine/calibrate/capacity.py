@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from engine.calibrate.level import StepRow
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
 from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import FEWEST_LEVELS
 from engine.calibrate.workload import Workload
 from engine.config import SchedulerConfig
-from engine.stats import StepRecord
 
 Metric = Literal["ttft_p95_ms", "tpot_p95_ms"]
 Binding = Literal["ttft_p95_ms", "tpot_p95_ms", "saturation"]
@@ -109,7 +109,7 @@ class Search:
         """Sequences that run at once in 99 % of the steps at a rate."""
         return int(nearest_rank([step.running for step in self.steps(step_ms, rate)], 0.99))
 
-    def steps(self, step_ms: StepTime, rate: float) -> list[StepRecord]:
+    def steps(self, step_ms: StepTime, rate: float) -> list[StepRow]:
         """Of one run at a rate."""
         spec = self.loads[0].level("", "", 0, rate, 0, math.inf)
         return simulate(self.config, step_ms, spec, keep_steps=True).steps
