@@ -44,10 +44,10 @@ def evidence_of(case: Case, pointer: str) -> Evidence | None:
 
 
 def evidence_rows(case: Case) -> tuple[EvidenceRow, ...]:
-    """In the order of the case; then what else the case has evidence for."""
+    """In the order of the case; then what else the case has evidence for, in whatever order it was written."""
     rows = [*(_row(case, pointer) for pointer in _OF_CASE), *_option_rows(case)]
     seen = {row.field for row in rows}
-    rows += [_row(case, pointer) for pointer in case.evidence if pointer not in seen]
+    rows += [_row(case, pointer) for pointer in sorted(case.evidence) if pointer not in seen]
     return tuple(rows)
 
 
