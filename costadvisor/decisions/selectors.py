@@ -101,7 +101,7 @@ def decision_draft(
         provider=provider,
         model=model,
         prices=prices,
-        reconciliation=(reconciled.k, reconciled.evidence) if reconciled else None,
+        reconciliation=(reconciled.k, reconciled.evidence, reconciled.bounds) if reconciled else None,
         quality=published_quality(snapshot().quality_scores, model=model),
         source=source,
     )

@@ -18,18 +18,26 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """`k` over the last whole months that have tokens and a bill in US dollars."""
+    """`k` over the last whole months that have tokens and a bill in US dollars; `low` and `high` of a single month."""
 
     k: Decimal
     billed_usd: Decimal
     priced_usd: Decimal
     first: date
     last: date
+    low: Decimal
+    high: Decimal
+
+    @property
+    def bounds(self) -> tuple[Decimal, Decimal, Decimal] | None:
+        """How far a month may be off, as far as these tell; None where they are one, or all alike."""
+        return (self.low, self.k, self.high) if self.low < self.high else None
 
     @property
     def evidence(self) -> dict[str, Any]:
         months = f"{self.first:%b %Y}" if self.first == self.last else f"{self.first:%b %Y} to {self.last:%b %Y}"
         billed, priced = (money_in_prose(usd.quantize(CENT), "USD") for usd in (self.billed_usd, self.priced_usd))
+        months += f"; {self.low:f} to {self.high:f} month by month" if self.bounds else ""
         return {
             "grade": "B",
             "basis": "billed",
@@ -59,8 +67,14 @@ def reconcile(usage: Iterable[UsageMonth], *, provider: str, model: str) -> Reco
         return None
     billed_usd = sum((billed for _, billed, _ in priced), Decimal(0))
     priced_usd = sum((listed for _, _, listed in priced), Decimal(0))
-    k = (billed_usd / priced_usd).quantize(K_DIGITS).normalize()
-    return Reconciliation(k, billed_usd, priced_usd, priced[0][0], priced[-1][0]) if k else None
+    k, each = _ratio(billed_usd, priced_usd), [_ratio(billed, listed) for _, billed, listed in priced]
+    if not k:
+        return None
+    return Reconciliation(k, billed_usd, priced_usd, priced[0][0], priced[-1][0], min(k, *each), max(k, *each))
+
+
+def _ratio(billed: Decimal, listed: Decimal) -> Decimal:
+    return (billed / listed).quantize(K_DIGITS).normalize()
 
 
 def _whole_months(usage: Iterable[UsageMonth], provider: str, model: str) -> list[tuple[date, Sequence[UsageMonth]]]:

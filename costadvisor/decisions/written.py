@@ -3,7 +3,7 @@
 What the catalog knows is left out here; `resolve` fills it in each time the case is answered.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
@@ -35,10 +35,11 @@ _FIGURES = {
 
 @dataclass(frozen=True)
 class WrittenOption:
-    """`option` as a case has it, without an id; `evidence` by path inside the option."""
+    """`option` as a case has it, without an id; `evidence` and `uncertainty` (low, mode, high) by path inside it."""
 
     option: Json
     evidence: Json = field(default_factory=dict)
+    uncertainty: Json = field(default_factory=dict)
 
 
 def case_written(*, name: str, as_of: date, parts: Json, profile: Profile, options: Iterable[WrittenOption]) -> Json:
@@ -78,15 +79,27 @@ def _place(option: Json) -> str:
 
 
 def with_option_changed(case: Json, option_id: str, written: WrittenOption) -> Json:
-    """A copy with `written` in the place of the option of that id, which it keeps, as it keeps being the baseline."""
+    """A copy with `written` in the place of the option of that id, which it keeps, as it keeps being the baseline. The
+    range of a number that is another one now goes."""
     changed, start = deepcopy(case), f"/options/{option_id}/"
     for place, known in enumerate(case["options"]):
         if known["id"] == option_id:
             kept = {key: known[key] for key in ("id", "baseline") if key in known}
             changed["options"][place] = kept | deepcopy(written.option)
+            for pointer in [at for at in changed.get("uncertainty", {}) if at.startswith(start)]:
+                path = pointer.removeprefix(start)
+                if _at(known, path) != _at(written.option, path):
+                    del changed["uncertainty"][pointer]
     said = {pointer: known for pointer, known in case.get("evidence", {}).items() if not pointer.startswith(start)}
     changed["evidence"] = said | {f"{start}{path}": known for path, known in written.evidence.items()}
     return changed
+
+
+def _at(part: Any, path: str) -> Any:
+    """What stands there; None for nothing."""
+    for step in path.split("/"):
+        part = part.get(step) if isinstance(part, dict) else None
+    return part
 
 
 def without_option(case: Json, option_id: str) -> Json:
@@ -134,21 +147,24 @@ def api_option(
     privacy: Iterable[str] = (),
     quality: Iterable[Json] = (),
     prices: Mapping[str, Decimal | None] | None = None,
-    reconciliation: tuple[Decimal, Json] | None = None,
+    reconciliation: tuple[Decimal, Json, Sequence[Decimal] | None] | None = None,
 ) -> WrittenOption:
-    """`prices` in USD per million tokens, where the catalog is not to be asked; `reconciliation` is k and its evidence;
-    `source` stands beside what was typed."""
+    """`prices` in USD per million tokens, where the catalog is not to be asked; `reconciliation` is k, its evidence and
+    its range; `source` stands beside what was typed."""
     option: Json = {"kind": "api", "provider": provider, "model": model, "privacy": list(privacy)}
     evidence: Json = {}
+    uncertainty: Json = {}
     if open_weights:
         option["open_weights"] = True
     if prices:
         option["prices"] = {name: str(price) for name, price in prices.items() if price is not None}
         evidence["prices"] = entered(source)
     if reconciliation:
-        k, evidence["reconciliation_factor"] = reconciliation
+        k, evidence["reconciliation_factor"], bounds = reconciliation
         option["reconciliation_factor"] = float(k)
-    return WrittenOption(option | _quality(quality), evidence)
+        if bounds:
+            uncertainty["reconciliation_factor"] = [float(bound) for bound in bounds]
+    return WrittenOption(option | _quality(quality), evidence, uncertainty)
 
 
 def rented_option(
@@ -197,3 +213,6 @@ def _append(case: Json, option_id: str, written: WrittenOption) -> None:
     """Into a case of our own."""
     case["options"].append({"id": option_id} | deepcopy(written.option))
     case["evidence"] |= {f"/options/{option_id}/{path}": said for path, said in written.evidence.items()}
+    if written.uncertainty:
+        ranges = {f"/options/{option_id}/{path}": bounds for path, bounds in written.uncertainty.items()}
+        case["uncertainty"] = case.get("uncertainty", {}) | ranges

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from costadvisor.decisions.todays_api import billed_models, reconcile
+from costadvisor.decisions.written import api_option, with_option, with_option_changed
 from costadvisor.spend.month import UsageMonth, following
 
 
@@ -44,9 +45,34 @@ def test_k_is_billed_over_listed_of_the_last_three_whole_months() -> None:
     assert found is not None
     assert (found.k, found.billed_usd, found.priced_usd) == (Decimal(1), Decimal("6.30"), Decimal("6.30"))
     assert found.evidence == {
-        "grade": "B", "basis": "billed", "source": "$6.30 for what lists at $6.30, Jul 2026 to Sep 2026",
+        "grade": "B", "basis": "billed",
+        "source": "$6.30 for what lists at $6.30, Jul 2026 to Sep 2026; 0.5 to 1.5 month by month",
         "as_of": "2026-09-30",
     }  # fmt: skip
+
+
+def test_k_is_as_uncertain_as_its_months_differ() -> None:
+    uneven = reconcile([month(7, "1.05"), month(8, "2.31")], provider="openai", model="gpt-4.1-mini")
+    assert uneven
+    assert uneven.bounds == (Decimal("0.5"), Decimal("0.8"), Decimal("1.1"))
+    for alike in ([month(8, "1.05")], [month(7, "1.05"), month(8, "1.05")]):
+        found = reconcile(alike, provider="openai", model="gpt-4.1-mini")
+        assert found
+        assert found.bounds is None
+        assert "month by month" not in found.evidence["source"]
+
+
+def test_the_range_of_k_comes_into_the_case_and_goes_with_another_k() -> None:
+    evidence = {"grade": "B", "basis": "billed", "source": "the bill"}
+    bounds = (Decimal("0.8"), Decimal("0.9"), Decimal("1"))
+    known = api_option(
+        provider="openai", model="gpt-4.1-mini", source="alice", reconciliation=(Decimal("0.9"), evidence, bounds)
+    )
+    case = with_option({"options": [], "evidence": {}}, known)
+    assert case["uncertainty"] == {"/options/openai/reconciliation_factor": [0.8, 0.9, 1.0]}
+    assert with_option_changed(case, "openai", known)["uncertainty"] == case["uncertainty"]
+    typed = api_option(provider="openai", model="gpt-4.1-mini", source="alice")
+    assert with_option_changed(case, "openai", typed)["uncertainty"] == {}
 
 
 @pytest.mark.parametrize(
