@@ -25,7 +25,10 @@ class Operations:
     add_rms_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     activations: Mapping[str, Activation]
     route: Callable[[Tensor, int, bool], tuple[Tensor, Tensor]]
-    experts: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Activation], Tensor]
+    experts: Callable[
+        [Tensor, Tensor, Tensor, Tensor, Tensor, Activation, tuple[Tensor, Tensor] | None],
+        Tensor,
+    ]
     rope_and_write_kv: Callable[
         [Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor, float] | None],
         Tensor,
