@@ -172,11 +172,49 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list((tmp_path / "costadvisor").iterdir()), "nothing half-done stays"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CXX", "no-such-compiler -O1", r"No such file or directory: 'no-such-compiler -O1'"),
+        ("XDG_CACHE_HOME", "/" + 300 * "x", r"File name too long"),
+    ],
+)
+def test_what_the_system_refuses_is_named(name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    build.library.cache_clear()
+    with pytest.raises(build.Unavailable, match=words):
+        build.library()
+
+
+def test_machines_that_share_a_home_share_what_is_compiled_only_if_their_cpus_are_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    different = [
+        "flags\t\t: sse2 avx2\n",
+        "flags\t\t: sse2 avx2 avx512f\n",
+        "Features\t: fp asimd\nCPU part\t: 0xd0c\n",
+        "Features\t: fp asimd sve\nCPU part\t: 0xd0c\n",
+        "Features\t: fp asimd\nCPU part\t: 0xd40\n",
+    ]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(
+        build, "_compile", lambda compiler, built: (built.parent.mkdir(exist_ok=True, parents=True), built.touch())
+    )
+    for megahertz in (2000, 3000):
+        for cpu in different:
+            build.CPU.write_text(2 * f"{cpu}cpu MHz\t\t: {megahertz}\n\n")
+            build.library.cache_clear()
+            with pytest.raises(build.Unavailable, match="file too short"):
+                build.library()
+    assert len(list((tmp_path / "cache" / "costadvisor").iterdir())) == len(different)
+
+
 def test_a_library_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "_compile", lambda compiler, built: (built.parent.mkdir(), built.touch()))
     build.library.cache_clear()
-    with pytest.raises(build.Unavailable, match=r"can't be loaded: .*file too short"):
+    with pytest.raises(build.Unavailable, match=r"can't be compiled and loaded: .*file too short"):
         build.library()
     build.library.cache_clear()
 
