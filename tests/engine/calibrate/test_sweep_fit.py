@@ -67,7 +67,7 @@ def test_twins_take_the_luck_of_arrivals_out() -> None:
     assert abs(np.mean(errors[True])) < 0.002
     assert np.std(errors[True]) < 0.005
     assert np.std(errors[False]) > 3 * np.std(errors[True])
-    assert abs(np.mean(errors[False])) < 0.01, "the p95 of all requests lies a little above the runs' own"
+    assert -0.02 < np.mean(errors[False]) < 0.01, "the p95 of all requests lies a little above the runs' own"
 
 
 @pytest.mark.parametrize("twins", [True, False])
