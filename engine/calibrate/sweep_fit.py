@@ -3,16 +3,14 @@
 The run is the unit: requests of one run share their fate. With a step model every run has a twin, the same requests in
 the simulator, and what counts is the ratio of the two: the luck of a run's arrivals, which moves a p95 by ten percent
 and more, is in both and falls out. The curve is then the simulated one, long enough to have no luck of its own, times
-the ratio near each rate. Without a model the curve goes through the measured values themselves: the p95 over the
-requests of all runs at a rate. The mean of the runs' own p95s would lie below that, as waiting is skewed: in most
-minutes the queue is short, and the long ones make an hour's p95.
+the ratio near each rate. Without a model the curve goes through the measured values themselves.
 """
 
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,7 +25,6 @@ from engine.calibrate.capacity import (
     crossing,
     monotone,
 )
-from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.slo import Slo
 
 NEAR = 0.10  # of λ*: runs this close decide on it
@@ -39,19 +36,20 @@ FEWEST_RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class SweepRun:
-    """One open-loop run: p95 in milliseconds by metric, of the run and of its twin; `requests` are those of the run."""
+    """One open-loop run: p95 in milliseconds by metric, of the run and of its twin."""
 
     level: str
     rate: float
     measured: Mapping[Metric, float]
     twin: Mapping[Metric, float] | None = None
     oversaturated: bool = False
-    requests: Mapping[Metric, tuple[float, ...]] = field(default_factory=dict)
 
-    def values(self, metric: Metric, limit: float) -> tuple[float, ...]:
-        """Of its requests; of a run that was ended nobody knows how long they would have waited, but far too long."""
-        values = self.requests.get(metric) or (self.measured[metric],)
-        return (OVER * limit,) * len(values) if self.oversaturated and metric == "ttft_p95_ms" else values
+    def value(self, metric: Metric, limit: float) -> float:
+        """Logarithm of the p95; within a factor of the limit, so that no single run bends the curve."""
+        value = self.measured[metric]
+        if self.oversaturated and metric == "ttft_p95_ms":
+            value = max(value, OVER * limit)
+        return math.log(min(max(value, limit / OVER), OVER * limit))
 
     def ratio(self, metric: Metric, limit: float) -> float:
         """Logarithm of measured over twin. A run that was ended is at least as far over the limit as its twin."""
@@ -159,17 +157,13 @@ def _root(
 
 def _alone(runs: Sequence[SweepRun], metric: Metric, limit: float) -> tuple[list[float], list[float]]:
     """Rates and the logarithms of the monotone curve through the runs."""
-    by_rate = defaultdict(list)
-    for run in sorted(runs, key=lambda run: run.rate):
-        by_rate[run.rate].append(run)
-    values = [_pooled(together, metric, limit) for together in by_rate.values()]
-    return list(by_rate), monotone(values, list(map(len, by_rate.values())))
-
-
-def _pooled(runs: Sequence[SweepRun], metric: Metric, limit: float) -> float:
-    """Logarithm of the p95 over the runs' requests; within a factor of the limit, so that no rate bends the curve."""
-    value = nearest_rank([ms for run in runs for ms in run.values(metric, limit)], 0.95)
-    return math.log(min(max(value, limit / OVER), OVER * limit))
+    ordered = sorted(runs, key=lambda run: run.rate)
+    rates = sorted({run.rate for run in runs})
+    fitted: dict[float, float] = {}
+    values = {rate: [run.value(metric, limit) for run in ordered if run.rate == rate] for rate in rates}
+    means = monotone([statistics.fmean(values[rate]) for rate in rates], [len(values[rate]) for rate in rates])
+    fitted.update(zip(rates, means, strict=True))
+    return rates, [fitted[rate] for rate in rates]
 
 
 def _with_twins(

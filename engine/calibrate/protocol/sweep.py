@@ -28,7 +28,7 @@ from engine.calibrate.protocol.state import Calibration
 from engine.calibrate.simulator import OpenLoad, simulate
 from engine.calibrate.summary import latencies
 from engine.calibrate.sweep_fit import SweepRun, sweep_fit
-from engine.calibrate.sweep_runs import run_p95s, run_values
+from engine.calibrate.sweep_runs import run_p95s
 from engine.calibrate.workload import Workload
 
 FILLED = 0.92  # of --max-minutes; the rest is room for a machine slower than it seemed
@@ -68,7 +68,6 @@ class Sweep:
             run_p95s(level),
             None if twin is None else run_p95s(twin),
             level.oversaturated,
-            run_values(level),
         )
         self.runs.append(found)
         return found
