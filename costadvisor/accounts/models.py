@@ -72,6 +72,10 @@ class Membership(models.Model):
     def can_edit(self) -> bool:
         return self.allows(Role.EDITOR)
 
+    @property
+    def is_admin(self) -> bool:
+        return self.allows(Role.ADMIN)
+
 
 class Scope(models.TextChoices):
     """What a token may do; there is no token for everything."""

@@ -66,7 +66,8 @@ def upload_preview(*, upload: PendingUpload) -> ImportPreview:
 
 
 def upload_merge(*, upload: PendingUpload, keep: staging.Keep | None = None) -> Merge:
-    """The upload's requests against the stored ones; `keep` is handed those that are new or revised."""
+    """The upload's requests against the stored ones; `keep` is handed those that are new or revised, and of how many
+    of the file's they are."""
     merge = Merge()
     known = RequestChunk.objects.filter(bill_import__organization=upload.organization, source=upload.format_name)
     if keep is None and not known.exists():
@@ -75,7 +76,7 @@ def upload_merge(*, upload: PendingUpload, keep: staging.Keep | None = None) -> 
         stored = requests_stored(organization=upload.organization, source=upload.format_name, part=part)
         kept = merge.part(part, stored, upload.format_name)
         if keep is not None:
-            keep(kept)
+            keep(kept, part.height)
     return merge
 
 

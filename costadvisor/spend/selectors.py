@@ -12,7 +12,7 @@ from django.db.models.functions import TruncDate
 from costadvisor.accounts.models import Organization
 from costadvisor.spend.formats import UsageRow
 from costadvisor.spend.formats.amounts import EXACT, exact_sum
-from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
+from costadvisor.spend.models import BillImport, PendingUpload, ProviderKey, SpendLine
 from costadvisor.spend.month import TYPED, UsageMonth
 from costadvisor.spend.plan import by_identity
 from costadvisor.spend.reconciliation import DayOfUse
@@ -27,6 +27,15 @@ def upload_find(*, organization: Organization, upload_id: int) -> PendingUpload 
 
 def import_find(*, organization: Organization, import_id: int) -> BillImport | None:
     return BillImport.objects.filter(organization=organization, pk=import_id).first()
+
+
+def provider_key_find(*, organization: Organization, key_id: int) -> ProviderKey | None:
+    return ProviderKey.objects.filter(organization=organization, pk=key_id).first()
+
+
+def provider_key_list(*, organization: Organization) -> QuerySet[ProviderKey]:
+    """By provider, each with its pulls."""
+    return ProviderKey.objects.filter(organization=organization).select_related("set_by").prefetch_related("pulls")
 
 
 def import_list(*, organization: Organization) -> QuerySet[BillImport]:

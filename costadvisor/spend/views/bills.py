@@ -17,7 +17,7 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.spend import selectors
 from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
-from costadvisor.spend.models import PendingUpload, UploadState
+from costadvisor.spend.models import BillImport, PendingUpload, UploadState
 from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
 from costadvisor.spend.reconciliation import Reconciled, reconcile
 
@@ -85,16 +85,21 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     from costadvisor.spend.formats.mapped_csv import MappedCsv
     from costadvisor.spend.formats.registry import FORMATS
     from costadvisor.spend.previews import upload_preview
+    from costadvisor.spend.staging import file_of, progress_of
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     if pending.state == UploadState.UNKNOWN:
         return redirect("spend:mapping", organization_slug, upload_id)
     context: dict[str, Any] = {"membership": membership, "upload": pending}
+    if pending.bill_import is not None:
+        messages.success(request, _stored_text(pending.bill_import))
+        return redirect("spend:overview", organization_slug)
     if pending.state != UploadState.READY:
-        return render(request, "spend/waiting.html", context)
+        return render(request, "spend/waiting.html", context | {"progress": progress_of(pending)})
     context |= {
         "label": FORMATS[pending.format_name].LABEL if pending.format_name in FORMATS else MappedCsv.LABEL,
         "is_mapped": pending.format_name not in FORMATS,
+        "can_be_mapped": file_of(pending).exists(),
         "preview": upload_preview(upload=pending),
     }
     return render(request, "spend/preview.html", context)
@@ -143,18 +148,20 @@ def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     try:
-        stored = services.import_commit(
-            upload=pending, actor=membership.user, leave_out_bad_lines="leave_out" in request.POST
-        )
+        services.upload_confirm(upload=pending, actor=membership.user, leave_out_bad_lines="leave_out" in request.POST)
     except Refusal as refusal:
         messages.error(request, str(refusal))
+    if pending.bill_import is None:
         return redirect("spend:preview", organization_slug, upload_id)
-    messages.success(
-        request,
-        f"Imported “{stored}”: {stored.rows_added:,} rows new, {stored.rows_revised:,} revised,"
-        f" {stored.rows_unchanged:,} stored already.",
-    )
+    messages.success(request, _stored_text(pending.bill_import))
     return redirect("spend:overview", organization_slug)
+
+
+def _stored_text(stored: BillImport) -> str:
+    return (
+        f"Imported “{stored}”: {stored.rows_added:,} rows new, {stored.rows_revised:,} revised,"
+        f" {stored.rows_unchanged:,} stored already."
+    )
 
 
 @require_POST
@@ -162,6 +169,9 @@ def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     from costadvisor.spend import services
 
     _, pending = upload_for_edit(request, organization_slug, upload_id)
+    if pending.bill_import is not None:
+        messages.info(request, "It is stored already; remove the import where it is listed.")
+        return redirect("spend:overview", organization_slug)
     services.upload_discard(upload=pending)
     messages.info(request, "Nothing was imported; the file is deleted.")
     return redirect("spend:upload", organization_slug)
