@@ -81,6 +81,7 @@ class Scope(models.TextChoices):
     """What a token may do; there is no token for everything."""
 
     EVALUATE = "evaluate", "Evaluate cases"
+    SPEND = "spend", "Read spend, import bills and take imports back"
 
 
 class ApiToken(models.Model):

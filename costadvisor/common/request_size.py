@@ -23,7 +23,7 @@ class RequestSizeLimit:
             limit, whole = settings.BILL_MAX_BYTES, settings.BILL_MAX_BYTES + 2**20
         if not declared.isdigit() or int(declared) > whole:
             limit_mib = limit // 2**20
-            if request.content_type == "application/json":
+            if request.content_type == "application/json" or request.path.startswith("/api/"):
                 error = {"code": "too_large", "detail": f"A request may have at most {limit_mib} MiB.", "attr": None}
                 return JsonResponse({"type": "client_error", "errors": [error]}, status=413)
             return render(request, "413.html", {"limit_mib": limit_mib}, status=413)

@@ -141,7 +141,9 @@ BILL_PULL_URLS = {
 BILL_PULL_SILENT_S = 30  # without a byte
 BILL_PULL_WHOLE_S = 120  # for one page
 BILL_PULL_MOST_PAGES = 1000
-BILL_PULL_PATIENCE = {"tries": 4, "backoff_s": 1.0, "longest_wait_s": 60.0}
+BILL_PULL_TRIES = 4  # of one page; a second between the first two, and then twice as long each time
+BILL_PULL_BACKOFF_S = 1.0
+BILL_PULL_LONGEST_WAIT_S = 60.0  # when a provider asks for longer, the fetch goes on at the next time
 
 # The API. A case of twenty options with a trace's lengths and a week of hours has some 100 kB.
 MAX_CASE_BYTES = 2**20

@@ -89,7 +89,9 @@ def sha256_of(source: Path | BinaryIO) -> str:
         with source.open("rb") as stream:
             return sha256_of(stream)
     source.seek(0)
-    digest = hashlib.file_digest(source, "sha256")
+    digest = hashlib.sha256()
+    while block := source.read(_COPY_BYTES):
+        digest.update(block)
     source.seek(0)
     return digest.hexdigest()
 

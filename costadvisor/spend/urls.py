@@ -3,6 +3,7 @@ organization."""
 
 from django.urls import path
 
+from costadvisor.spend import api
 from costadvisor.spend.views import bills, pulls
 
 app_name = "spend"
@@ -21,3 +22,17 @@ urlpatterns = [
     path("fetched/<int:key_id>/now/", pulls.fetch_now, name="pull_now"),
     path("fetched/<int:key_id>/forget/", pulls.forget_key, name="pull_forget"),
 ]
+api_urls = (
+    [
+        path("uploads", api.UploadsView.as_view(), name="uploads"),
+        path("uploads/<int:upload_id>", api.UploadView.as_view(), name="upload"),
+        path("uploads/<int:upload_id>/content", api.ContentView.as_view(), name="content"),
+        path("uploads/<int:upload_id>/columns", api.ColumnsView.as_view(), name="columns"),
+        path("uploads/<int:upload_id>/preview", api.PreviewView.as_view(), name="preview"),
+        path("uploads/<int:upload_id>/import", api.ImportView.as_view(), name="import"),
+        path("imports", api.ImportsView.as_view(), name="imports"),
+        path("imports/<int:import_id>", api.ImportedView.as_view(), name="imported"),
+        path("spend/months", api.MonthsView.as_view(), name="months"),
+    ],
+    "spend_api",
+)

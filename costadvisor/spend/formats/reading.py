@@ -248,9 +248,9 @@ def _parts(table: Table, form: Format, found: _Collector) -> Iterator[Cells]:
         named = ", ".join(name[:60] for name in unused[:_MOST_NAMED])
         more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
         found.notices[f"Columns not used: {named}{more}.".replace("{", "(").replace("}", ")")] = 0
+    yield from table.parts(form.COLUMNS)
     if getattr(table, "more_pages", False):
         found.notices["The last page says that there are more pages; add them, or the last days are missing."] = 0
-    yield from table.parts(form.COLUMNS)
 
 
 def _reading(found: _Collector, forms: Mapping[str, Format]) -> Reading:

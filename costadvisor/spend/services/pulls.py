@@ -123,7 +123,7 @@ def _pages(pull: BillPull) -> None:
     url, headers = settings.BILL_PULL_URLS[pull.key.provider] + report.path, api.headers(secret.reveal())
     while pull.cursor or not pull.pages:
         at = [("page", pull.cursor)] if pull.cursor else []
-        page = page_get(url, [*query, *at], headers, _bounds(), Patience(**settings.BILL_PULL_PATIENCE))
+        page = page_get(url, [*query, *at], headers, _bounds(), _patience())
         if page.cursor and page.cursor == pull.cursor:
             raise PullError("Its pages lead nowhere: the next one is the one it just gave.")
         _keep(pull, page)
@@ -131,6 +131,10 @@ def _pages(pull: BillPull) -> None:
 
 def _bounds() -> Bounds:
     return Bounds(settings.BILL_PULL_SILENT_S, settings.BILL_PULL_WHOLE_S, settings.BILL_MAX_JSON_BYTES)
+
+
+def _patience() -> Patience:
+    return Patience(settings.BILL_PULL_TRIES, settings.BILL_PULL_BACKOFF_S, settings.BILL_PULL_LONGEST_WAIT_S)
 
 
 def _keep(pull: BillPull, page: Page) -> None:

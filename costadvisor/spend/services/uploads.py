@@ -71,6 +71,12 @@ def size_check(size_bytes: int) -> None:
         )
 
 
+def sha256_check(upload: PendingUpload) -> None:
+    """Raises Refusal for a kept file that is not the one that was announced."""
+    if staging.sha256_of(staging.file_of(upload)) != upload.sha256:
+        raise Refusal("What came has another SHA-256 than was said. Send the file again.", field="sha256")
+
+
 def upload_take(*, upload: PendingUpload, stream: BinaryIO) -> None:
     """Reads a whole file, at once or beside the web process. Raises Refusal where nothing can be made of it."""
     stream.seek(0)

@@ -17,7 +17,7 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.spend import selectors
 from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
-from costadvisor.spend.models import BillImport, PendingUpload, UploadState
+from costadvisor.spend.models import BillImport, UploadState
 from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
 from costadvisor.spend.reconciliation import Reconciled, reconcile
 
@@ -109,16 +109,14 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
     """Which column is what, of a file in no known format."""
     from costadvisor.spend import services
-    from costadvisor.spend.formats.mapped_csv import MappedCsv, guess
-    from costadvisor.spend.mapping_form import MappingForm
-    from costadvisor.spend.previews import mapping_remembered
+    from costadvisor.spend.formats.mapped_csv import MappedCsv
+    from costadvisor.spend.mapping_form import mapping_of
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
-    table = _unknown_table(pending)
-    if table is None:
+    asked = mapping_of(pending, request.POST or None)
+    if asked is None:
         return redirect("spend:preview", organization_slug, upload_id)
-    guessed = mapping_remembered(organization=membership.organization, columns=table.columns)
-    form = MappingForm(table, guessed or guess(table), request.POST or None)
+    table, form = asked
     if request.method == "POST" and form.is_valid():
         try:
             services.upload_map(upload=pending, form=MappedCsv(form.choices, table.columns))
@@ -127,19 +125,6 @@ def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
             form.add_error(None, str(refusal))
     context = {"membership": membership, "upload": pending, "form": form, "table": table}
     return render(request, "spend/mapping.html", context)
-
-
-def _unknown_table(pending: PendingUpload) -> Any:
-    """None where the file is in a known format or being read."""
-    from costadvisor.spend import staging
-    from costadvisor.spend.formats.mapped_csv import unknown_table
-    from costadvisor.spend.services.uploads import limits
-
-    path = staging.file_of(pending)
-    if pending.state == UploadState.READING or not path.exists():
-        return None
-    with path.open("rb") as stream:
-        return unknown_table(stream, limits())
 
 
 @require_POST

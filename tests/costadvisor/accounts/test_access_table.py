@@ -1,5 +1,6 @@
 """Who gets what, at every address: a row for each URL name and method, a column for each kind of visitor."""
 
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -20,7 +21,7 @@ from costadvisor.decisions.written import api_option
 from costadvisor.reports import services as report_services
 from costadvisor.spend.models import Provider
 from costadvisor.spend.provider_keys import ProviderSecret
-from costadvisor.spend.services import beside, import_commit, upload_create
+from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.spend.services.keys import provider_key_set
 from costadvisor.workloads.profile import Profile, assumed
 from costadvisor.workloads.services import workload_create
@@ -145,6 +146,21 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("reports:assumptions_csv", "POST"): NOBODY,
     ("api:evaluate", "GET"): (401,) * 6,  # only a token opens the API: see its own tests
     ("api:evaluate", "POST"): (401,) * 6,
+    **{
+        (f"spend_api:{name}", method): (401,) * 6
+        for name in (
+            "uploads",
+            "upload",
+            "content",
+            "columns",
+            "preview",
+            "import",
+            "imports",
+            "imported",
+            "months",
+        )
+        for method in ("GET", "POST")
+    },
     ("verify:case", "GET"): READ,
     ("verify:case", "POST"): NOBODY,
 }
@@ -227,7 +243,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:")
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "spend_api:")
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
@@ -248,7 +264,7 @@ def test_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report_services, "_printed", lambda *_: b"%PDF")  # laying out pages is tested elsewhere
-    monkeypatch.setattr(beside.subprocess, "Popen", lambda *_, **__: None)  # and so is what runs beside them
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: None)  # and so is what runs beside them
     answer = visitor(kind).generic(method, address(name, objects))
     assert answer.status_code == TABLE[name, method][VISITORS.index(kind)]
 
@@ -262,4 +278,4 @@ def test_nobody_reaches_an_object_through_another_organization(
     for name, method in TABLE:
         url = address(name, elsewhere)
         if ids_of(name):
-            assert client.generic(method, url).status_code in {404, 405}, (name, method)
+            assert client.generic(method, url).status_code in {401, 404, 405}, (name, method)

@@ -28,7 +28,7 @@ PARTS = ("VERYSECRET", KEY[-8:])  # four characters more than may be shown
 def server(settings: Any) -> Iterator[ProviderServer]:
     with provider_server() as running:
         settings.BILL_PULL_URLS = dict.fromkeys(Provider.values, running.url)
-        settings.BILL_PULL_PATIENCE = {"tries": 1}
+        settings.BILL_PULL_TRIES = 1
         yield running
 
 

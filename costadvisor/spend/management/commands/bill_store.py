@@ -22,7 +22,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, upload_id: int, actor: int | None, leave_out: bool, **__: Any) -> None:
         upload = PendingUpload.objects.get(pk=upload_id)
         try:
-            import_commit(upload=upload, actor=User.objects.filter(pk=actor).first(), leave_out_bad_lines=leave_out)
+            person = User.objects.get(pk=actor) if actor else None
+            import_commit(upload=upload, actor=person, leave_out_bad_lines=leave_out)
         except Refusal as refusal:
             upload_not_stored(upload=upload, reason=str(refusal))
         except Exception:
