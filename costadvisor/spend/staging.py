@@ -109,7 +109,7 @@ def progress_of(upload: PendingUpload) -> Progress:
     path = folder_of(upload) / "progress"
     try:
         return Progress(float(path.read_text()), datetime.fromtimestamp(path.stat().st_mtime, UTC))
-    except (FileNotFoundError, ValueError):  # not begun, or being written at this moment
+    except FileNotFoundError:  # not begun
         return Progress(0.0, upload.created_at)
 
 
@@ -126,7 +126,9 @@ class Teller:
         now = time.monotonic()
         if now - self._told_at >= self.EVERY_S or not self._told_at:
             self._told_at = now
-            self._path.write_text(f"{share:.4f}")
+            being_written = self._path.with_suffix(".new")
+            being_written.write_text(f"{share:.4f}")
+            being_written.replace(self._path)
 
 
 class Sink:

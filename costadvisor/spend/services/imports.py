@@ -53,6 +53,8 @@ def _begin_storing(upload: PendingUpload) -> bool:
     ready = PendingUpload.objects.filter(pk=upload.pk, state=UploadState.READY)
     begun = ready.update(state=UploadState.STORING, failure="")
     upload.refresh_from_db()
+    if begun:
+        staging.Teller(upload)  # forgets how far reading was
     return bool(begun)
 
 
