@@ -194,7 +194,7 @@ def by_page(port: int, installation: Installation, size: int) -> str:
         answer.begin()
         status, location, page = answer.status, "", answer.read().decode()
     said = re.sub(r"<[^>]+>|\s+", " ", page.partition("<main")[2].partition("</main")[0])
-    return location or f"{status}: {' '.join(said.split())[:300]}"
+    return str(location) or f"{status}: {' '.join(said.split())[:300]}"
 
 
 def main() -> None:

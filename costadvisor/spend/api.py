@@ -79,6 +79,8 @@ class UploadView(SpendView):
 
 
 class ContentView(SpendView):
+    # Not counted: a file's size bounds its parts, and one refused while it is sent looks like a broken line.
+    throttle_classes = ()
     parser_classes = (Bytes,)  # type: ignore[assignment]
 
     def put(self, request: Request, upload_id: int) -> Response:

@@ -83,6 +83,11 @@ class ProviderKey(models.Model):
     def __str__(self) -> str:
         return f"{self.get_provider_display()} ••••{self.last_four}"
 
+    @property
+    def is_refused(self) -> bool:
+        """For every report: only another key helps."""
+        return all(pull.state == PullState.REFUSED for pull in self.pulls.all())
+
 
 class PullState(models.TextChoices):
     IDLE = "idle", "Not fetched yet"

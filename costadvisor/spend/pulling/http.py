@@ -92,7 +92,7 @@ def _refusal(status: int, retry_after: str) -> PullError:
     if status == _TOO_MANY:
         return TooOften("It answers no more for now (429).", _wait_s(retry_after))
     if status in _REFUSED:
-        return KeyRefused(f"It refused the key ({status}).")
+        return KeyRefused(f"It answered {status}.")
     if status in _GONE:
         return RequestRefused(f"It refused the request ({status}).")
     if status >= 500:

@@ -176,7 +176,7 @@ def test_a_refused_key_is_not_tried_again_until_another_is_set(
     server.mishaps = [status(code)]
     assert run(pull).state == PullState.REFUSED
     assert pull.message == (
-        f"It refused the key ({code}). It takes an admin key of the organization (sk-admin-…) that may read usage."
+        f"It answered {code}. It takes an admin key of the organization (sk-admin-…) that may read usage."
         " Set another one."
     )
     assert pull not in pulls.pulls_due(now=NOW + timedelta(days=30))
@@ -285,7 +285,7 @@ def test_the_command_tells_how_each_went_and_fails_where_one_did(server: Provide
         call_command("pull_bills", stdout=out)
     told = out.getvalue()
     assert "acme openrouter_activity: Stored. 29 rows new, 0 revised." in told
-    assert "acme anthropic_cost: The key was refused. It refused the key (401)." in told
+    assert "acme anthropic_cost: The key was refused. It answered 401." in told
     out = StringIO()
     call_command("pull_bills", "--due", stdout=out)
     assert out.getvalue() == ""
