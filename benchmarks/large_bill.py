@@ -172,7 +172,7 @@ def by_page(port: int, installation: Installation, size: int) -> str:
         return answer.status, answer.headers.get("Location", ""), answer.read().decode()
 
     def token_in(page: str) -> str:
-        return re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[-1]
+        return str(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[-1])
 
     fields = {"username": "a@example.com", "password": installation.password}
     form = urlencode(fields | {"csrfmiddlewaretoken": token_in(ask("GET", "/login/")[2])}).encode()

@@ -216,6 +216,7 @@ class SpendLine(models.Model):
     # What a billionth cannot hold of the cost, written out; empty for most. The cost is the sum of both.
     cost_rest = models.CharField(max_length=50, blank=True)
     billed_cost = MoneyField(null=True)
+    list_cost = MoneyField(null=True)
     currency = models.CharField(max_length=3, blank=True)
     cost_basis = models.CharField(max_length=10, blank=True)
     invoice_month = models.CharField(max_length=7, blank=True)

@@ -132,6 +132,7 @@ def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
     grouped = ("day", "provider", "model", "source", "tier", "batch", "currency")
     kinds = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     billed = Q(cost_basis="billed") | Q(source=TYPED)
+    listed = Q(cost_basis="billed", charge="usage", list_cost__isnull=False)
     sums = (
         lines.annotate(day=TruncDate("period_start", tzinfo=UTC))
         .values(*grouped)
@@ -140,6 +141,9 @@ def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
             requests_sum=Sum("requests"),
             billed=Sum("cost", filter=billed & Q(charge="usage")),
             credits=Sum("cost", filter=Q(charge__in=_CREDITS)),
+            file_list=Sum("list_cost", filter=listed),
+            file_billed=Sum("cost", filter=listed),
+            estimated=Sum("cost", filter=Q(cost_basis="estimated", charge="usage") & ~Q(source=TYPED)),
         )
     )
     return [_day_of_use(values, kinds) for values in sums.order_by(*grouped)]
@@ -153,8 +157,7 @@ def _day_of_use(values: dict[str, Any], kinds: Sequence[str]) -> DayOfUse:
         **tokens,
         batch=bool(values["batch"]),
         requests=values["requests_sum"],
-        billed=values["billed"],
-        credits=values["credits"],
+        **{name: values[name] for name in ("billed", "credits", "file_list", "file_billed", "estimated")},
     )
 
 

@@ -217,8 +217,9 @@ def _line(bill_import: BillImport, identity: str, ordinal: int, row: UsageRow) -
     if row.cost is not None:
         values["cost"] = billionths(row.cost)
         values["cost_rest"] = _rest(row.cost, values["cost"])
-    if row.billed_cost is not None:
-        values["billed_cost"] = billionths(row.billed_cost)
+    for beside in ("billed_cost", "list_cost"):
+        if values[beside] is not None:
+            values[beside] = billionths(values[beside])
     return SpendLine(
         organization=bill_import.organization,
         bill_import=bill_import,
