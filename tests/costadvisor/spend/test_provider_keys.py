@@ -3,9 +3,12 @@
 import logging
 import subprocess
 from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from costadvisor.accounts.models import Organization, Role, User
@@ -136,3 +139,16 @@ def test_an_editor_fetches_and_only_an_administrator_sets_keys(
     assert log_in(alice).post(f"/o/acme/spend/fetched/{key.pk}/forget/").status_code == 302
     assert not ProviderKey.objects.exists()
     assert not BillPull.objects.exists()
+
+
+def test_an_operator_sets_one_from_a_file(acme: Organization, tmp_path: Path) -> None:
+    path, out = tmp_path / "key", StringIO()
+    path.write_text(f"{KEY}\n")
+    call_command("setproviderkey", "acme", "openai", "--key-file", str(path), "--since", "2026-10-01", stdout=out)
+    key = ProviderKey.objects.get()
+    assert unseal(key.sealed).reveal() == KEY
+    assert out.getvalue().startswith("Set: OpenAI ••••wXyZ, from 2026-10-01 on.")
+    assert not shows_it(out.getvalue())
+    for wrong in (["rival", "openai", "--key-file", str(path)], ["acme", "openai", "--key-file", str(tmp_path)]):
+        with pytest.raises(CommandError):
+            call_command("setproviderkey", *wrong)
