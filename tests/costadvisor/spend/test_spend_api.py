@@ -128,11 +128,12 @@ def test_bodies_that_are_none_are_refused(call: Caller) -> None:
     assert call("GET", f"uploads/{upload['id']}/columns")[0] == 409
 
 
-def test_parts_are_not_counted_as_calls(call: Caller, settings: Any) -> None:
+def test_parts_and_looks_are_not_counted_as_calls(call: Caller, settings: Any) -> None:
     upload = call.announce()[1]
     settings.API_CALLS_PER_MINUTE = 3
     for at in range(20):
         assert call.part(upload["id"], at, BILL[at : at + 1])[0] == 200
+        assert call("GET", f"uploads/{upload['id']}")[0] == 200
     assert [call("GET", "imports")[0] for _ in range(3)] == [200, 200, 429]
 
 
