@@ -63,9 +63,10 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.1):
-            with suppress(psutil.Error, FileNotFoundError, ProcessLookupError):
+            with suppress(psutil.Error):
                 for process in [self._server, *self._server.children(recursive=True)]:
-                    self._look(process)
+                    with suppress(psutil.Error, OSError):  # it ended meanwhile
+                        self._look(process)
 
     def _look(self, process: psutil.Process) -> None:
         command = next((word for word in process.cmdline() if word.startswith("bill_")), "web")
