@@ -72,11 +72,16 @@ class Membership(models.Model):
     def can_edit(self) -> bool:
         return self.allows(Role.EDITOR)
 
+    @property
+    def is_admin(self) -> bool:
+        return self.allows(Role.ADMIN)
+
 
 class Scope(models.TextChoices):
     """What a token may do; there is no token for everything."""
 
     EVALUATE = "evaluate", "Evaluate cases"
+    SPEND = "spend", "Read spend, import bills and take imports back"
 
 
 class ApiToken(models.Model):
