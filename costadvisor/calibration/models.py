@@ -23,6 +23,7 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.calibration.progress import Progress
 from costadvisor.common.fields import MoneyField
 from costadvisor.workloads.models import Workload
+from engine.calibrate.protocol.ask import TIERS
 from engine.calibrate.record import Record
 
 SECONDS_IN_HOUR = 3600
@@ -47,9 +48,15 @@ class Device(models.TextChoices):
 
 
 class Tier(models.TextChoices):
-    """How thorough; the engine measures the quick tier only so far."""
+    """How thorough; the minutes are the engine's own (`TIERS`), unless somebody gives others."""
 
     QUICK = "quick", "Quick: predicted from a step map, one level verified"
+    STANDARD = "standard", "Standard: rates measured one by one, repeated to within 5 %"
+    CAREFUL = "careful", "Careful: to within 3 %, and with bursty and prefix-sharing traffic"
+
+    @property
+    def usual_minutes(self) -> float:
+        return TIERS[self.value].minutes
 
 
 class FailureCode(models.TextChoices):

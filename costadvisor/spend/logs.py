@@ -31,7 +31,8 @@ def part_requests(*, organization: Organization, part: Part, source: str) -> pl.
 
 def _newest(chunks: "QuerySet[RequestChunk]") -> list[int]:
     """Ids of the chunks that hold the newest requests."""
-    kept, requests = [], 0
+    kept: list[int] = []
+    requests = 0
     for key, count in chunks.order_by("-last_arrival").values_list("pk", "requests"):
         kept.append(key)
         requests += count
