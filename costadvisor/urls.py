@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from costadvisor.decisions.urls import api_urls, verify_urls
+from costadvisor.workloads.urls import api_urls as workloads_api_urls
 
 urlpatterns = [
     path("", include("costadvisor.home.urls")),
@@ -13,5 +14,6 @@ urlpatterns = [
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.reports.urls")),
     path("api/v1/", include(api_urls)),
+    path("api/v1/", include(workloads_api_urls)),
     path("verify/", include(verify_urls)),
 ]

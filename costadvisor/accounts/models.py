@@ -77,6 +77,7 @@ class Scope(models.TextChoices):
     """What a token may do; there is no token for everything."""
 
     EVALUATE = "evaluate", "Evaluate cases"
+    WORKLOADS = "workloads", "Read and write workloads"
 
 
 class ApiToken(models.Model):

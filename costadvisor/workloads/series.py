@@ -86,9 +86,7 @@ def figures_from_series(rates: Table, lengths: Table | None, began_at: datetime 
     if began_at is None or rates.every_s > HOUR_S:
         return figures
     counts = [(began_at + timedelta(seconds=row[0]), row[1] * rates.every_s) for row in rates.rows]
-    return figures | hourly_shape_from_counts(
-        counts, source=rates.source, bucket=timedelta(seconds=rates.every_s)
-    )
+    return figures | hourly_shape_from_counts(counts, source=rates.source, bucket=timedelta(seconds=rates.every_s))
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[str], where: str, field: str) -> tuple[float, ...]:

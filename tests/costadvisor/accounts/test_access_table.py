@@ -139,6 +139,11 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("reports:assumptions_csv", "POST"): NOBODY,
     ("api:evaluate", "GET"): (401,) * 6,  # only a token opens the API: see its own tests
     ("api:evaluate", "POST"): (401,) * 6,
+    **{
+        (f"workloads_api:{name}", method): (401,) * 6
+        for name in ("list", "parts", "derive", "merge", "trace", "workload")
+        for method in ("GET", "POST")
+    },
     ("verify:case", "GET"): READ,
     ("verify:case", "POST"): NOBODY,
 }
@@ -216,7 +221,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:")
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "workloads_api:")
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
