@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.base import File
 from django.utils import timezone
 
 from costadvisor.common.refusal import Refusal
@@ -28,7 +28,7 @@ class FilesField(forms.FileField):
 
     widget = FilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+    def clean(self, data: Any, initial: Any = None) -> "list[File[bytes]]":
         given = data if isinstance(data, list | tuple) else [data]
         if len(given) > MOST_FILES:
             raise forms.ValidationError(f"{len(given)} files are too many; give at most {MOST_FILES}.")

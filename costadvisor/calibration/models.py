@@ -47,16 +47,19 @@ class Device(models.TextChoices):
     CUDA = "cuda", "NVIDIA GPU"
 
 
+_USUAL_MINUTES: dict[str, float] = {name: tier.minutes for name, tier in TIERS.items()}
+
+
 class Tier(models.TextChoices):
     """How thorough; the minutes are the engine's own (`TIERS`), unless somebody gives others."""
 
-    QUICK = "quick", "Quick: predicted from a step map, one level verified"
-    STANDARD = "standard", "Standard: rates measured one by one, repeated to within 5 %"
-    CAREFUL = "careful", "Careful: to within 3 %, and with bursty and prefix-sharing traffic"
+    QUICK = "quick", "Quick: predicted, one level verified"
+    STANDARD = "standard", "Standard: measured to within 5 %"
+    CAREFUL = "careful", "Careful: to within 3 %, bursts too"
 
     @property
     def usual_minutes(self) -> float:
-        return TIERS[self.value].minutes
+        return _USUAL_MINUTES[self.value]
 
 
 class FailureCode(models.TextChoices):

@@ -24,7 +24,7 @@ def part_requests(*, organization: Organization, part: Part, source: str) -> pl.
     contents = chosen.values_list("content", flat=True).iterator(chunk_size=1)
     frames = [_read(bytes(content), part) for content in contents]
     if not frames:
-        return pl.DataFrame(schema={"arrival": pl.Datetime("us", "UTC"), "input": pl.Int64, "output": pl.Int64})
+        return pl.DataFrame()
     newest_word = pl.concat(frames).unique("request_id", keep="first", maintain_order=True)
     return newest_word.filter(pl.col("input") > 0, pl.col("output") > 0).sort("arrival")
 

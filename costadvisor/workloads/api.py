@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError as BadProfile
 from rest_framework import status
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 class WorkloadsApi(APIView):
     scope = Scope.WORKLOADS
-    parser_classes = (JSONParser,)
+    parser_classes: tuple[type[BaseParser], ...] = (JSONParser,)
 
 
 class WorkloadListView(WorkloadsApi):
@@ -53,8 +53,8 @@ class WorkloadView(WorkloadsApi):
     def patch(self, request: Request, workload_id: int) -> Response:
         """Another `name`, or some `figures`; the others keep their sources."""
         workload = _workload(request, workload_id)
-        said = {"name": workload.name, "figures": {}} | _object(request.data)
-        said = _fields(said, name=str, figures=dict)
+        given: Json = {"name": workload.name, "figures": {}} | _object(request.data)
+        said = _fields(given, name=str, figures=dict)
         with _refusals():
             workload = services.workload_update(
                 workload=workload, actor=None, name=said["name"], figures=_stated(request, said["figures"])
@@ -114,11 +114,12 @@ class TraceView(WorkloadsApi):
 
     def post(self, request: Request) -> Response:
         """A form with the file `trace`, `name`, and the month's `requests_per_month`."""
-        trace, name = request.FILES.get("trace"), str(request.data.get("name", ""))
+        trace, said = request.FILES.get("trace"), dict(request.data)  # a form's values are lists
+        name, month = (str(said.get(field, [""])[0]) for field in ("name", "requests_per_month"))
         if trace is None:
             raise ValidationError({"trace": ["Send the trace as a file of a form."]})
         try:
-            volume = float(request.data.get("requests_per_month", ""))
+            volume = float(month)
         except ValueError:
             raise ValidationError({"requests_per_month": ["Say how many requests a month brings."]}) from None
         with _refusals():

@@ -37,7 +37,7 @@ def part_profile(*, organization: Organization, part: Part, uses: Mapping[Part, 
         return _of_log_alone(organization, part, use)
     profile, source = profile_from_months(months, part=part), months[-1].source
     profile = profile.with_figures(_week(organization, part, source))
-    log = part_log(organization=organization, part=part, source=source)
+    log, _ = _longest_log(organization, part, use)
     if log is None:
         return NamedProfile(part.name, profile, None)
     said = requests_source(log, f"log of {part.words}")
@@ -48,14 +48,9 @@ def part_profile(*, organization: Organization, part: Part, uses: Mapping[Part, 
 
 def _of_log_alone(organization: Organization, part: Part, use: PartUse) -> NamedProfile:
     """A log of some days: its rate holds for the month."""
-    logs = (
-        (part_log(organization=organization, part=part, source=source), source)
-        for source in sorted({month.source for month in use.months})
-    )
-    found = max(((log, source) for log, source in logs if log), key=lambda each: len(each[0]), default=None)
-    if found is None or found[0].span_s < LEAST_DAYS * 24 * HOUR_S:
+    log, source = _longest_log(organization, part, use)
+    if log is None or log.span_s < LEAST_DAYS * 24 * HOUR_S:
         raise no_month(part)
-    log, source = found
     said = requests_source(log, f"log of {part.words}")
     figures = figures_from_requests(log, source=said)
     volume = six_digits(len(log) / log.span_s * HOURS_IN_MONTH * HOUR_S)
@@ -65,6 +60,13 @@ def _of_log_alone(organization: Organization, part: Part, use: PartUse) -> Named
     if cached is not None and tokens:
         figures["cached_input_share"] = measured(six_digits(cached / tokens), said)
     return NamedProfile(part.name, Profile.of(figures | _week(organization, part, source)), lengths_of(log, said))
+
+
+def _longest_log(organization: Organization, part: Part, use: PartUse) -> tuple[Requests | None, str]:
+    """The log with the most requests of the part, and its source: a gateway's may stand beside the provider's bill."""
+    sources = sorted({month.source for month in use.months})
+    logs = [(part_log(organization=organization, part=part, source=source), source) for source in sources]
+    return max(logs, key=lambda each: 0 if each[0] is None else len(each[0]), default=(None, ""))
 
 
 def _week(organization: Organization, part: Part, source: str) -> dict[str, Figure[Any]]:

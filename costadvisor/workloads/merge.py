@@ -13,6 +13,7 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.economics.case import PeakToMean as CasePeak
 from costadvisor.economics.demand import week_weights
 from costadvisor.workloads.profile import (
+    DEFAULT,
     Basis,
     Figure,
     HourlyShape,
@@ -59,12 +60,16 @@ def _figure(name: str, parts: Parts) -> Figure[Any]:
     value = _RULES[name](name, parts)
     if all(figure == figures[0] for figure in figures) and value == figures[0].value:
         return figures[0]
-    said = (f"{part.name}: {figure.source}" for part, figure in zip(parts, figures, strict=True))
+    said = (f"{part.name}: {_words(figure.source)}" for part, figure in zip(parts, figures, strict=True))
     source = f"merged from {'; '.join(said)}"
     kept = source if len(source) <= LONGEST_SOURCE else f"{source[: LONGEST_SOURCE - 1]}…"
     basis = min((figure.basis for figure in figures), key=_WEAKEST_FIRST.index)
     low, high = _growth_interval(parts) if name == "growth_per_month" else (None, None)
     return Figure(value=value, basis=basis, source=kept, low=low, high=high)
+
+
+def _words(source: str) -> str:
+    return "our default" if source == DEFAULT else source
 
 
 def _requests(parts: Parts) -> list[float]:

@@ -9,6 +9,7 @@ from costadvisor.workloads.profile import DEFAULT, Figure, HourlyShape, PeakToMe
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HEAT_LEVELS = 6
+_KNOWN_BY_LOGS = ("today_ttft_p95_ms", "today_tpot_p95_ms")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class HeatMap:
 def figure_rows(profile: Profile) -> Iterator[FigureRow]:
     for field, label, shown in _FIGURES:
         figure = getattr(profile, field)
+        if figure.source == DEFAULT and figure.value is None and field in _KNOWN_BY_LOGS:
+            yield FigureRow(label, shown(None), "unknown", "no log of requests says")
+            continue
         source = "our default" if figure.source == DEFAULT else figure.source
         yield FigureRow(label, shown(figure.value) + _interval(figure, shown), figure.basis, source)
 

@@ -6,11 +6,15 @@ from typing import Any
 from django.db.models import QuerySet
 
 from costadvisor.accounts.models import Organization
+from costadvisor.common.digits import six_digits
 from costadvisor.spend.parts import By, Part, part_uses
 from costadvisor.workloads.from_spend import part_profile
 from costadvisor.workloads.merge import NamedProfile
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.profile import PeakToMean, Profile
+
+# What a case itself takes growth a month to be off by, `costadvisor.economics.inputs`.
+GROWTH_BELOW, GROWTH_ABOVE = 0.02, 0.04
 
 
 def workload_list(*, organization: Organization) -> QuerySet[Workload]:
@@ -74,10 +78,16 @@ def workload_to_calibration(*, workload: Workload) -> dict[str, Any]:
 
 
 def _uncertainty(profile: Profile) -> dict[str, Any]:
+    """How sure the trend of the past is bounds how sure the future can be: only what is wider than a case's own range
+    for growth is handed on."""
     growth = profile.growth_per_month
     if growth.low is None or growth.high is None:
         return {}
-    return {"uncertainty": {"/workload/growth_per_month": [growth.low, growth.value, growth.high]}}
+    low, high = growth.value - GROWTH_BELOW, growth.value + GROWTH_ABOVE
+    if growth.low >= low and growth.high <= high:
+        return {}
+    bounds = [six_digits(min(growth.low, low)), growth.value, six_digits(max(growth.high, high))]
+    return {"uncertainty": {"/workload/growth_per_month": bounds}}
 
 
 def _plain(shape: str | tuple[float, ...]) -> str | list[float]:
