@@ -13,7 +13,7 @@ COPIED = ("model_name", "device", "tier", "max_minutes", "usd_per_hour", "provid
 
 class JobForm(forms.Form):
     workload = forms.ChoiceField(
-        help_text="Its lengths, burstiness and shared beginnings are what is sent; its latency target is what must be met."
+        help_text="Its lengths, bursts and shared beginnings are what is sent; its latency target is what must be met."
     )
     model_name = forms.ChoiceField(label="Model")
     device = forms.ChoiceField(label="Hardware", choices=Device.choices)

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,12 +13,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from costadvisor.accounts.models import Organization, User
+from costadvisor.decisions.services.decisions import decision_create
+from costadvisor.decisions.written import api_option
 from costadvisor.spend.models import RequestChunk
 from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.workloads.merge import NamedProfile, merged
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.profile import PeakToMean, Profile, QualityGate, assumed, measured, stated
 from costadvisor.workloads.selectors import workload_to_calibration, workload_to_case
+from engine.calibrate.workload import workload_read
 
 LogIn = Callable[[User], Client]
 WORKLOADS = "/o/acme/workloads/"
@@ -362,3 +366,35 @@ def test_a_workload_is_removed_by_an_editor_only(
     assert Workload.objects.exists()
     assert client.post(address).status_code == 302
     assert not Workload.objects.exists()
+
+
+def test_a_calibration_and_a_decision_take_the_profile_as_it_is(
+    acme: Organization, alice: User, tmp_path: Path, client: Client
+) -> None:
+    """The engine reads the very file that a job hands it; a decision's case holds the week and the growth's range."""
+    blocks = [[1, 2], [1, 3], [1, 4], [5, 6]]
+    lines = [
+        {"timestamp": 1000 * place, "input_length": 1024, "output_length": 20 + place, "hash_ids": ids}
+        for place, ids in enumerate(blocks)
+    ]
+    trace = SimpleUploadedFile("m.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    client.post(f"{WORKLOADS}from-trace/", {"name": "Chat", "requests_per_month": "5000", "trace": trace})
+    workload = Workload.objects.get()
+    file = tmp_path / "workload.json"
+    file.write_text(json.dumps(workload_to_calibration(workload=workload)))
+    sent = workload_read(file)
+    assert sent.mean == (1024, 21.5)
+    assert sent.prefix_hit_share == pytest.approx(2 * 512 / 4096)
+    week = tuple(1.5 if hour % 24 == 9 else 0.978260869565 for hour in range(168))
+    growth = measured(0.03, "bill").model_copy(update={"low": -0.05, "high": 0.05})
+    workload.figures = workload.profile.with_figures(
+        {"hourly_shape": measured(week, "bill"), "growth_per_month": growth}
+    ).model_dump(mode="json")
+    workload.save()
+    decision = decision_create(
+        organization=acme, actor=alice, name="Chat", workload=workload, as_of=date(2026, 11, 10),
+        today=api_option(provider="openai", model="gpt-4.1-mini", source="test"), options=[],
+    )  # fmt: skip
+    assert decision.case["workload"]["hourly_shape"] == list(week)
+    assert decision.case["uncertainty"]["/workload/growth_per_month"] == [-0.05, 0.03, 0.07]
+    assert decision.case["evidence"]["/workload/requests_per_month"]["basis"] == "assumed"  # stated is on a word too
