@@ -6,7 +6,8 @@ from typing import Any
 from costadvisor.accounts.models import Organization
 from costadvisor.common.digits import six_digits
 from costadvisor.spend.overview import known_sum
-from costadvisor.spend.parts import Part, PartUse, part_hours
+from costadvisor.spend.part_use import part_hours
+from costadvisor.spend.parts import Part, PartUse
 from costadvisor.workloads.derive import (
     bill_source,
     figures_from_requests,

@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 
 from costadvisor.accounts.models import Organization
 from costadvisor.common.digits import six_digits
-from costadvisor.spend.parts import By, Part, part_uses
+from costadvisor.spend.part_use import part_uses
+from costadvisor.spend.parts import By, Part
 from costadvisor.workloads.from_spend import part_profile
 from costadvisor.workloads.merge import NamedProfile
 from costadvisor.workloads.models import Workload
