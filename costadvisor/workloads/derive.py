@@ -18,6 +18,7 @@ from costadvisor.workloads.requests import Requests
 
 MONTHS_AVERAGED = 3
 MONTHS_FOR_GROWTH = 6
+DAYS_TO_BEGIN = 7
 LEAST_TIMED = 59  # a p95 of fewer is their largest
 
 
@@ -40,10 +41,17 @@ def months_of_use(use: PartUse) -> list[MonthOfUse]:
         groups[row.source, row.month].append(row)
     by_source: dict[str, list[MonthOfUse]] = defaultdict(list)
     for (source, month), rows in sorted(groups.items()):
-        known = _month_of_use(month, source, rows) if (source, month) in use.whole else None
+        whole = (source, month) in use.whole and not _begins_late(month, source, use.months)
+        known = _month_of_use(month, source, rows) if whole else None
         if known is not None:
             by_source[source].append(known)
     return max(by_source.values(), key=len, default=[])
+
+
+def _begins_late(month: date, source: str, months: Sequence[UsageMonth]) -> bool:
+    """Whether the part itself was first seen after the month's first week: then it is no month of it."""
+    began = min(row.first_start for row in months if row.source == source)
+    return (began.year, began.month) == (month.year, month.month) and began.day > DAYS_TO_BEGIN
 
 
 def _month_of_use(month: date, source: str, rows: Sequence[UsageMonth]) -> MonthOfUse | None:

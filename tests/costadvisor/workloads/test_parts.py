@@ -64,7 +64,7 @@ def log(hours: int = 48, shape: float = 0.5) -> str:
     return "\n".join(lines)
 
 
-def usage(*scopes: tuple[str, str, int]) -> str:
+def usage(*scopes: tuple[str, str, int], late: str = "") -> str:
     """OpenAI usage of September, by the day: project, key and requests a day, each of 1,000 tokens in and 100 out."""
     buckets = []
     for day in range(30):
@@ -76,6 +76,7 @@ def usage(*scopes: tuple[str, str, int]) -> str:
             }
             for project, key, count in scopes
             if not (key == "k2" and day in (0, 29))  # a quiet key has no line on each day
+            if not (key == late and day < 19)
         ]  # fmt: skip
         buckets.append({"object": "bucket", "start_time": second, "end_time": second + 86400, "results": results})
     return json.dumps({"object": "page", "data": buckets, "has_more": False})
@@ -110,6 +111,14 @@ def test_the_bill_is_split_by_project_and_by_key(client: Client, acme: Organizat
     answer = client.post(f"{WORKLOADS}from-spend/?by=key", {"name": "Quiet", "parts": [part("gpt-5", "p1/k2")]})
     assert answer.status_code == 302
     assert Workload.objects.get(name="Quiet").profile.requests_per_month.value == 28 * 50
+
+
+def test_a_key_that_began_late_has_no_month_yet(client: Client, acme: Organization, alice: User) -> None:
+    store(acme, alice, usage(("p1", "k1", 100), ("p2", "k3", 10), late="k3"))
+    answer = client.post(f"{WORKLOADS}from-spend/?by=key", {"name": "New", "parts": [part("gpt-5", "p2/k3")]})
+    assert "no whole month of openai gpt-5 (key p2/k3)" in answer.content.decode()
+    answer = client.post(f"{WORKLOADS}from-spend/?by=key", {"name": "Old", "parts": [part("gpt-5", "p1/k1")]})
+    assert answer.status_code == 302
 
 
 def test_parts_chosen_together_are_the_whole_again(client: Client, acme: Organization, alice: User) -> None:
