@@ -82,6 +82,7 @@ class Scope(models.TextChoices):
 
     EVALUATE = "evaluate", "Evaluate cases"
     SPEND = "spend", "Read spend, import bills and take imports back"
+    WORKLOADS = "workloads", "Read and write workloads"
 
 
 class ApiToken(models.Model):

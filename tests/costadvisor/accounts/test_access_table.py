@@ -80,6 +80,12 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("workloads:from_spend", "POST"): EDIT,
     ("workloads:from_trace", "GET"): EDIT,
     ("workloads:from_trace", "POST"): EDIT,
+    ("workloads:from_series", "GET"): EDIT,
+    ("workloads:from_series", "POST"): EDIT,
+    ("workloads:merge", "GET"): EDIT,
+    ("workloads:merge", "POST"): EDIT,
+    ("workloads:remove", "GET"): NOBODY,
+    ("workloads:remove", "POST"): WRITE,
     ("workloads:detail", "GET"): READ,
     ("workloads:detail", "POST"): NOBODY,
     ("workloads:edit", "GET"): EDIT,
@@ -159,6 +165,11 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
             "imported",
             "months",
         )
+        for method in ("GET", "POST")
+    },
+    **{
+        (f"workloads_api:{name}", method): (401,) * 6
+        for name in ("list", "parts", "derive", "merge", "trace", "workload")
         for method in ("GET", "POST")
     },
     ("verify:case", "GET"): READ,
@@ -243,7 +254,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "spend_api:")
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "spend_api:", "workloads_api:")
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
