@@ -289,3 +289,9 @@ def _terms(rows: Sequence[StepWork], knots: Sequence[int]) -> Vector:
     straight = [*kinds, buckets[0], prefill, buckets[0] * mean_context, pairs]
     bent = [column for bucket in buckets[1:] for column in (bucket, bucket * mean_context)]
     return np.array([*straight, *bent], dtype=float).T
+
+
+def totals(rows: Iterable[StepWork], model: StepModel) -> list[float]:
+    """Of all these steps, how much there is of what each coefficient counts; in their order."""
+    summed: list[float] = _terms(list(rows), [bend.knot for bend in model.bends]).sum(axis=0).tolist()
+    return summed
