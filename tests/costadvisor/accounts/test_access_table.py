@@ -59,6 +59,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:typed_cost", "POST"): EDIT,
     ("spend:import_remove", "GET"): NOBODY,
     ("spend:import_remove", "POST"): WRITE,
+    ("catalog:index", "GET"): READ,
+    ("catalog:index", "POST"): NOBODY,
     ("workloads:index", "GET"): READ,
     ("workloads:index", "POST"): NOBODY,
     ("workloads:create", "GET"): EDIT,
