@@ -1,4 +1,4 @@
-"""How old a fact may be before whoever leans on it is told. Prices of rents move within weeks; list prices and hosts' too."""
+"""How old a price may be before whoever leans on it is told to check it: rents of GPUs moved by a tenth in weeks."""
 
 from datetime import date
 
