@@ -30,6 +30,10 @@ class OfferLine:
     dated: Dated
     before: GpuOffer | None
 
+    @property
+    def plan(self) -> str:
+        return self.offer.plan.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class ApiLine:

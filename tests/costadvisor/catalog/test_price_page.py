@@ -62,6 +62,7 @@ def test_the_page_says_source_age_and_what_is_old(acme: Organization, alice: Use
     page = client.get(address, {"on": "2026-11-21", "q": "openai gpt-4.1-mini", "gpu": "H100"}).content.decode()
     assert "runpod secure" in page
     assert "genai-prices " in page
+    assert '<td class="number">1.6</td>' in page  # to the last digit, with no zeros behind it
     assert "older than 45 days" in page
     assert "RTX 4090 <span" not in page
     earlier = client.get(address, {"on": "2026-09-24", "gpu": "H100"}).content.decode()
