@@ -3,6 +3,8 @@
 from django.urls import include, path
 
 from costadvisor.decisions.urls import api_urls, verify_urls
+from costadvisor.spend.urls import api_urls as spend_api_urls
+from costadvisor.workloads.urls import api_urls as workloads_api_urls
 
 urlpatterns = [
     path("", include("costadvisor.home.urls")),
@@ -14,5 +16,7 @@ urlpatterns = [
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.reports.urls")),
     path("api/v1/", include(api_urls)),
+    path("api/v1/", include(spend_api_urls)),
+    path("api/v1/", include(workloads_api_urls)),
     path("verify/", include(verify_urls)),
 ]

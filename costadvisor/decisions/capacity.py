@@ -8,6 +8,7 @@ from costadvisor.catalog.published import LENGTH_FACTOR, OPEN_LOOP_SHARE, publis
 from costadvisor.catalog.snapshot import Catalog
 from costadvisor.common.digits import six_digits
 from costadvisor.decisions.fits import REACHED, fit_on
+from costadvisor.decisions.simulated import Demand, simulated_rate
 from costadvisor.economics import CaseError
 from engine.calibrate.record import Record, record_read
 from engine.errors import InputError
@@ -18,17 +19,8 @@ STORED = "sha256:"
 SAME_LENGTHS = 0.05
 SAME_BURSTINESS = 1.1
 HASH_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What is asked of a replica: mean lengths in this model's tokens, how arrivals clump, and the objective."""
-
-    input_tokens: float
-    output_tokens: float
-    burstiness: float
-    ttft_p95_ms: float
-    tpot_p95_ms: float
+SIMULATED, FAR = "B", "C"  # the best grades of a rate at lengths that were not measured, and of one far off them
+FAR_STRETCH = 0.15  # of the rate, by which the interval is wider for the lengths alone
 
 
 @dataclass(frozen=True)
@@ -105,28 +97,67 @@ def record_from_file(file: Path, *, path: str) -> Record:
 
 
 def capacity_measured(record: Record, *, path: str, option: dict[str, Any], demand: Demand) -> Found:
-    """From a calibration record. Raises CaseError at `path` for one that does not fit the option."""
+    """From a calibration record: as measured, or for another demand simulated from its step model, or without one
+    divided by how much longer requests are. Raises CaseError at `path` for a record that does not fit the option."""
     _fits(record, option, path)
+    if not _measured_for(record, demand):
+        found = _simulated(record, demand)
+        if found is not None:
+            return found
     _same_objective(record, demand, path)
     ratios = _length_ratios(record, demand)
-    same_lengths = all(abs(ratio - 1) <= SAME_LENGTHS for ratio in ratios)
+    same_lengths = _same_lengths(record, demand)
     stretch = 1.0 if same_lengths else max(ratios)
     letter = (record.grade.letter or "E") if same_lengths else _grade_at_other_lengths(record, ratios)
     rates, how = _rates(record, path)
-    burstiness = record.workload.burstiness
-    measured_as_bursty = burstiness is not None and burstiness <= demand.burstiness * SAME_BURSTINESS
-    capacity: dict[str, Any] = {key: six_digits(rate / stretch) for key, rate in rates.items()}
-    capacity |= {"grade": letter, "record": f"{STORED}{record.sha256}" if measured_as_bursty else None}
+    rates = {key: rate / stretch for key, rate in rates.items()}
     scaled = "" if same_lengths else f"; divided by {stretch:.3g} for this workload's lengths"
-    return Found(
-        capacity,
-        {
-            "grade": letter,
-            "basis": _basis(record),
-            "source": f"calibration record {record.sha256[:HASH_SHOWN]}, {_where(record)}: {how}{scaled}",
-            "as_of": record.created_at[:10],
-        },
+    return _found(record, rates, letter, f"{how}{scaled}", as_bursty=_as_bursty(record, demand))
+
+
+def _simulated(record: Record, demand: Demand) -> Found | None:
+    """At the demand's own lengths, clumping and objective; None where the record has nothing to simulate with."""
+    rate = simulated_rate(record, demand)
+    if rate is None:
+        return None
+    rates = {"requests_per_s": rate.requests_per_s}
+    if rate.requests_per_s:
+        rates |= {"low": rate.low, "high": rate.high}
+    measured = record.workload
+    how = (
+        f"simulated from its step model for {demand.input_tokens:,.0f} tokens in and {demand.output_tokens:,.0f} out; "
+        f"measured with {measured.mean_input_tokens:,.0f} and {measured.mean_output_tokens:,.0f}"
     )
+    best = FAR if rate.stretch > FAR_STRETCH else SIMULATED
+    return _found(record, rates, max(record.grade.letter or best, best), how, as_bursty=True)
+
+
+def _found(record: Record, rates: dict[str, float], letter: str, how: str, *, as_bursty: bool) -> Found:
+    """A rate that holds for arrivals as bursty as the case's names its record, and is not derated for them again."""
+    capacity: dict[str, Any] = {key: six_digits(rate) for key, rate in rates.items()}
+    capacity |= {"grade": letter, "record": f"{STORED}{record.sha256}" if as_bursty else None}
+    evidence = {
+        "grade": letter,
+        "basis": _basis(record),
+        "source": f"calibration record {record.sha256[:HASH_SHOWN]}, {_where(record)}: {how}",
+        "as_of": record.created_at[:10],
+    }
+    return Found(capacity, evidence)
+
+
+def _measured_for(record: Record, demand: Demand) -> bool:
+    slo = record.slo
+    strict = slo.ttft_p95_ms <= demand.ttft_p95_ms and slo.tpot_p95_ms <= demand.tpot_p95_ms
+    return strict and _same_lengths(record, demand) and _as_bursty(record, demand)
+
+
+def _same_lengths(record: Record, demand: Demand) -> bool:
+    return all(abs(ratio - 1) <= SAME_LENGTHS for ratio in _length_ratios(record, demand))
+
+
+def _as_bursty(record: Record, demand: Demand) -> bool:
+    burstiness = record.workload.burstiness
+    return burstiness is not None and burstiness <= demand.burstiness * SAME_BURSTINESS
 
 
 def _basis(record: Record) -> str:

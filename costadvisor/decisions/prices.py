@@ -13,7 +13,10 @@ from costadvisor.economics import CaseError
 
 Json = dict[str, Any]
 # Of the catalog's facts, what a term costs against on demand.
-COMMITTED = {"reserved_1y": "AWS one-year commitment, price against on-demand"}
+COMMITTED = {
+    "reserved_1y": "one-year commitment, price against on-demand",
+    "reserved_3y": "three-year commitment, price against on-demand",
+}
 
 
 def resolve_api_prices(option: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
@@ -63,8 +66,8 @@ def _resolve_fallback(hardware: Json, path: str, as_of: date, evidence: Json, ca
 
 
 def median_rent(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tuple[str, Json] | None:
-    """USD an hour of a replica and its evidence: the median of the offers; of a year's term without an offer, the
-    share of the on-demand price that such a term costs elsewhere. None where nothing is known."""
+    """USD an hour of a replica and its evidence: the median of the offers; of a term without an offer, the share of
+    the on-demand price that such a term costs elsewhere. None where nothing is known."""
     rents = _rents(hardware, plan, as_of, catalog)
     if not rents:
         return _committed(hardware, plan, as_of, catalog)
@@ -74,10 +77,12 @@ def median_rent(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tup
 
 
 def _committed(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tuple[str, Json] | None:
-    ratio = next((fact for fact in catalog.opex_facts if COMMITTED.get(plan) == fact.item), None)
+    """By the dearest of the known terms: what is published is the largest discount to be had, as a rule."""
+    known = [fact for fact in catalog.opex_facts if plan in COMMITTED and fact.item.endswith(COMMITTED[plan])]
     rents = _rents(hardware, "on_demand", as_of, catalog)
-    if ratio is None or not rents:
+    if not known or not rents:
         return None
+    ratio = max(known, key=lambda fact: fact.typical)
     usd = (median(rents.values()) * ratio.typical).quantize(Decimal("0.0001"))
     share = f"{ratio.typical}, {ratio.item}: {ratio.source}"
     how = f"the median of {len(rents)} on-demand offers of {hardware['gpu']} times {share}"

@@ -15,7 +15,6 @@ from costadvisor.decisions.capacity import (
     ESTIMATED,
     PUBLISHED,
     STORED,
-    Demand,
     capacity_estimated,
     capacity_measured,
     capacity_published,
@@ -23,6 +22,8 @@ from costadvisor.decisions.capacity import (
 )
 from costadvisor.decisions.lengths import file_allowed, resolve_lengths
 from costadvisor.decisions.prices import resolve_api_prices, resolve_rent
+from costadvisor.decisions.published_costs import cite_costs
+from costadvisor.decisions.simulated import Demand, Shares
 from costadvisor.economics import Case, CaseError, parse_case
 from engine.calibrate.record import Record
 
@@ -57,6 +58,7 @@ def case_resolve(
         if option["kind"] == "self_host":
             resolve_rent(option, path, as_of, evidence, known)
             _resolve_capacity(case, option, path, folder, records, known)
+            cite_costs(option, path, evidence, known)
         _cite_quality(option, path, evidence, known)
     return parse_case(case)
 
@@ -100,7 +102,13 @@ def _demand(case: Json, option: Json) -> Demand:
         burstiness=workload.get("burstiness", 1),
         ttft_p95_ms=slo.get("ttft_p95_ms") or math.inf,
         tpot_p95_ms=slo.get("tpot_p95_ms") or math.inf,
+        input_shares=_shares(workload["input_tokens"], ratio["input"]),
+        output_shares=_shares(workload["output_tokens"], ratio["output"]),
     )
+
+
+def _shares(lengths: Json, ratio: float) -> Shares:
+    return tuple((part["tokens"] * ratio, part["share"]) for part in lengths.get("histogram", ()))
 
 
 def _cite_quality(option: Json, path: str, evidence: Json, catalog: Catalog) -> None:

@@ -76,8 +76,8 @@ def cost_gap(case: Case, option: Option, api: ApiOption, requests_per_month: Flo
     return gap
 
 
-def at_volumes(case: Case, requests_per_month: Floats) -> Sample:
-    """The case at these volumes (n,), each planned for as the case itself is."""
+def at_volumes(case: Case, requests_per_month: Floats, constants: dict[str, float] | None = None) -> Sample:
+    """The case at these volumes (n,), each planned for as the case itself is; `constants` are a sample's."""
     drawn = {VOLUME: requests_per_month}
     for option in case.options:
         if isinstance(option, SelfHostOption):
@@ -85,7 +85,7 @@ def at_volumes(case: Case, requests_per_month: Floats) -> Sample:
             unit = capacity_unit(capacity)
             planned = capacity.low if capacity.low is not None else getattr(capacity, unit)
             drawn[f"/options/{option.id}/capacity/{unit}"] = np.full(requests_per_month.size, float(planned))
-    return Sample(case, requests_per_month.size, drawn, replanned=True)
+    return Sample(case, requests_per_month.size, drawn, True, {} if constants is None else constants)
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,16 @@ class _Comparison:
     def api_usd_per_request(self) -> float:
         """On the basis: a line through the origin."""
         return self.month_1_usd_per_request * float(self.basis.volume @ self.basis.api_price)
+
+    @cached_property
+    def _constants(self) -> dict[str, float]:
+        """What the samples of this comparison have in common, looked up once."""
+        return {}
+
+    @cached_property
+    def _priced_case(self) -> Case:
+        """Month 1 does not depend on the months after it."""
+        return self.case if self.basis.name != "month_1" else self.case.model_copy(update={"horizon_months": 1})
 
     def result(self) -> BreakEven:
         if isinstance(self.option, SelfHostOption) and is_on_steps(self.option, self.basis):
@@ -161,7 +171,7 @@ class _Comparison:
         return _Found(cheaper, highest, None, float(self._priced(far)[0][0] / far[0]))
 
     def _priced(self, volumes: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        own = option_totals(self.option, at_volumes(self.case, volumes))
+        own = option_totals(self.option, at_volumes(self._priced_case, volumes, self._constants))
         usd = own.usd_per_month if self.basis.name == "month_1" else own.tco_usd
         return usd, volumes * self.api_usd_per_request, own.feasible
 

@@ -1,7 +1,6 @@
 """The request rate that one replica sustains inside the SLO, as planned with and as it may turn out."""
 
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from costadvisor.economics.case import Case
 from costadvisor.economics.demand import Floats
 from costadvisor.economics.errors import CaseError
 from costadvisor.economics.options import Capacity, SelfHostOption
-from costadvisor.economics.values import Exact, Sample, Values
+from costadvisor.economics.values import Sample
 from costadvisor.economics.vocabulary import Grade
 
 # Multipliers low, mode, high by grade, for a capacity without bounds of its own.
@@ -50,18 +49,17 @@ def burst_derating(burstiness: Decimal) -> Decimal:
 def planning_requests_per_s(case: Case, option: SelfHostOption) -> Decimal:
     """The rate a fleet is planned with: `low` where it is given, else the value. 0 where no rate meets the SLO."""
     capacity = resolved_capacity(option)
-    exact = Exact(case)
-    value = exact(f"/options/{option.id}/capacity/{capacity_unit(capacity)}")
+    value: Decimal = getattr(capacity, capacity_unit(capacity))
     planned = value if capacity.low is None else capacity.low
-    rate: Decimal = planned * _requests_per_unit(case, option, exact) * _derating(case, capacity)
-    return rate
+    requests_per_unit = Decimal(1) if capacity.tokens_per_s is None else 1 / _stated_tokens_per_request(case, option)
+    return planned * requests_per_unit * _derating(case, capacity)
 
 
 def sampled_requests_per_s(sample: Sample, option: SelfHostOption) -> Floats:
     """(draws,) The rate fleets are sized by: one adds replicas when reality is worse than planned, never fewer."""
     capacity = resolved_capacity(option)
     drawn = sample(f"/options/{option.id}/capacity/{capacity_unit(capacity)}")
-    rate = drawn * _requests_per_unit(sample.case, option, sample) * float(_derating(sample.case, capacity))
+    rate = drawn * _requests_per_unit(option, sample) * float(_derating(sample.case, capacity))
     planned = float(planning_requests_per_s(sample.case, option))
     sized_by = np.where(sample.replanned, rate, np.minimum(rate, planned))
     return np.broadcast_to(np.asarray(sized_by, dtype=np.float64), (sample.draws,))
@@ -72,20 +70,19 @@ def _derating(case: Case, capacity: Capacity) -> Decimal:
     return Decimal(1) if capacity.record is not None else burst_derating(case.workload.burstiness)
 
 
-def _requests_per_unit(case: Case, option: SelfHostOption, values: Values) -> Any:
-    """What turns the stated rate into requests a second at these values' lengths.
+def _requests_per_unit(option: SelfHostOption, sample: Sample) -> Floats | float:
+    """What turns the stated rate into requests a second at the sample's lengths.
 
     A rate in requests holds at the case's own lengths; with other lengths it moves inversely to their tokens.
     """
-    capacity = resolved_capacity(option)
-    tokens = _tokens_per_request(option, values)
-    if capacity.tokens_per_s is not None:
-        return 1 / tokens
-    return values.constant(_tokens_per_request(option, Exact(case))) / tokens
-
-
-def _tokens_per_request(option: SelfHostOption, values: Values) -> Any:
     ratio = option.token_ratio
-    inputs = values("/workload/input_tokens/mean") * values.constant(ratio.input)
-    outputs = values("/workload/output_tokens/mean") * values.constant(ratio.output)
-    return inputs + outputs
+    inputs = sample("/workload/input_tokens/mean") * float(ratio.input)
+    outputs = sample("/workload/output_tokens/mean") * float(ratio.output)
+    if resolved_capacity(option).tokens_per_s is not None:
+        return 1 / (inputs + outputs)
+    return float(_stated_tokens_per_request(sample.case, option)) / (inputs + outputs)
+
+
+def _stated_tokens_per_request(case: Case, option: SelfHostOption) -> Decimal:
+    workload, ratio = case.workload, option.token_ratio
+    return (workload.input_tokens.mean or 0) * ratio.input + (workload.output_tokens.mean or 0) * ratio.output

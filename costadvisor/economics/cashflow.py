@@ -28,7 +28,8 @@ class Totals:
 
 def totals_by_id(options: Sequence[Option], sample: Sample) -> dict[str, Totals]:
     """Each option's totals for every draw of the sample."""
-    planned = _planned(options, sample.case)
+    # Where all is planned on what is drawn, what the case itself would plan is not asked for.
+    planned = _planned(() if np.all(sample.replanned) else options, sample.case)
     parts: dict[str, list[Totals]] = {option.id: [] for option in options}
     for months in chunks(sample):
         for option in options:
@@ -48,7 +49,7 @@ def flow_of(option: Option, months: Months, planned: Mapping[str, int]) -> Flow:
     if isinstance(option, SelfHostOption):
         return fleet_flow(option, months)
     if isinstance(option, HybridOption):
-        return hybrid_flow(option, months, planned[option.id])
+        return hybrid_flow(option, months, planned.get(option.id, 0))
     if isinstance(option, RoutedOption):
         return _routed(option, months, planned)
     return provisioned_flow(option, months)

@@ -22,9 +22,13 @@ _OF_CASE = (
     "/drift/api_price_per_year",
     "/drift/gpu_price_per_year",
 )
+_OPERATIONS = tuple(
+    f"operations/{field}" for field in ("fte", "usd_per_fte_year", "usd_per_month", "overhead_share", "setup_usd")
+)
+_OWNED = tuple(f"hardware/{field}" for field in ("purchase_usd", "power_kw", "usd_per_kwh", "colocation_usd_per_month"))
 _OF_KIND = {
     "api": ("prices", "reconciliation_factor"),
-    "self_host": ("hardware/usd_per_hour", "capacity", "token_ratio", "operations"),
+    "self_host": ("hardware/usd_per_hour", "capacity", "token_ratio", *_OPERATIONS),
     "provisioned": ("usd_per_unit_hour", "requests_per_s_per_unit"),
     "routed": ("small_share",),
 }
@@ -40,10 +44,10 @@ def evidence_of(case: Case, pointer: str) -> Evidence | None:
 
 
 def evidence_rows(case: Case) -> tuple[EvidenceRow, ...]:
-    """In the order of the case; then what else the case has evidence for."""
+    """In the order of the case; then what else the case has evidence for, in whatever order it was written."""
     rows = [*(_row(case, pointer) for pointer in _OF_CASE), *_option_rows(case)]
     seen = {row.field for row in rows}
-    rows += [_row(case, pointer) for pointer in case.evidence if pointer not in seen]
+    rows += [_row(case, pointer) for pointer in sorted(case.evidence) if pointer not in seen]
     return tuple(rows)
 
 
@@ -64,7 +68,7 @@ def _fields(option: Option) -> tuple[str, ...]:
     fields = _OF_KIND.get(option.kind, ())
     if isinstance(option, SelfHostOption) and is_owned(option):
         running = fields if option.hardware.usd_per_hour is not None else fields[1:]
-        return ("hardware/purchase_usd", *running)
+        return (*_OWNED, *running)
     return fields
 
 

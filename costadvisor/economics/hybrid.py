@@ -17,7 +17,6 @@ from costadvisor.economics.costs import fleet_month
 from costadvisor.economics.demand import SECONDS_PER_HOUR, Floats
 from costadvisor.economics.evaluation import Hybrid, Marginal
 from costadvisor.economics.figures import exact
-from costadvisor.economics.fleet import TOLERANCE, whole_replicas
 from costadvisor.economics.flows import (
     Flow,
     api_flow,
@@ -30,6 +29,7 @@ from costadvisor.economics.flows import (
 )
 from costadvisor.economics.months import Months, column, discount_factors, months_of
 from costadvisor.economics.options import ApiOption, HybridOption, SelfHostOption
+from costadvisor.economics.paying_hours import PayingRule, PayingWeek, paying_week
 from costadvisor.economics.replay import Use, always_on, fleet_loads, hourly_loads
 from costadvisor.economics.values import Sample
 
@@ -38,15 +38,11 @@ ROWS_BEFORE, ROWS_AFTER = 8, 3
 
 @dataclass(frozen=True)
 class ByTheHour:
-    """A base that follows the day; the rest, (draws,), is of a week of month 1, in replicas."""
+    """A base that follows the day."""
 
     own: Flow
     overflow: Flow
-    replica_hours: Floats
-    starts: Floats
-    over_hours: Floats
-    most: Floats
-    least: Floats
+    week: PayingWeek
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Shared:
 
     def with_replicas(self, replicas: Floats) -> Flow:
         """The same number (draws,) in every hour."""
-        over = np.zeros(self.months.shape)
+        over = np.zeros(np.broadcast_shapes(self.loads.shape, (replicas.size, 1)))
         for load, times in hourly_loads(self.loads, self.months):
             np.subtract(load, replicas[:, None], out=load)
             np.maximum(load, 0.0, out=load)
@@ -114,38 +110,28 @@ class Shared:
         taken = np.clip(loads - (replicas[:, None, None] - 1), 0.0, 1.0) @ np.array(times, dtype=np.float64)
         return self.total(paid_monthly(self.months, taken * self.months.weeks * self.usd_per_full_hour))
 
+    @cached_property
+    def by_the_hour(self) -> "ByTheHour":
+        return self.following_the_day()
+
     def following_the_day(self, at_most: float = np.inf) -> "ByTheHour":
         """The rule hour by hour, with at most so many replicas."""
         months, value = self.months, self.usd_per_full_hour
         hour_usd = column(fleet_month(self.base, months.sample, 1.0, 0.0).gpus) * months.gpu_price
-        least, most = min(self.least, at_most), min(self.most, at_most)
-        serving, starts, over, peak = (np.zeros(months.shape) for _ in range(4))
-        lowest = np.full(months.shape, np.inf)
-        for hour, hour_before, times in months.pairs:
-            load = self.loads * months.week[:, hour, None]
-            now = _paying(load, value, hour_usd, least, most)
-            before = _paying(self.loads * months.week[:, hour_before, None], value, hour_usd, least, most)
-            serving += times * now
-            starts += times * np.maximum(now - before, 0.0)
-            over += times * np.maximum(load - now, 0.0)
-            np.maximum(peak, now, out=peak)
-            np.minimum(lowest, now, out=lowest)
-        start_hours = starts * column(months.sample(f"/options/{self.base.id}/scaling/cold_start_s")) / SECONDS_PER_HOUR
+        rule = PayingRule(value, months.full(hour_usd), min(self.least, at_most), min(self.most, at_most))
+        week = paying_week(rule, self.loads, months)
+        cold_start_s = column(months.sample(f"/options/{self.base.id}/scaling/cold_start_s"))
+        start_hours = week.starts * cold_start_s / SECONDS_PER_HOUR
+        use = Use(week.replica_hours * months.weeks, start_hours * months.weeks, week.most)
         return ByTheHour(
-            replicas_flow(self.base, months, Use(serving * months.weeks, start_hours * months.weeks, peak)),
-            paid_monthly(months, over * months.weeks * value),
-            serving[:, 0],
-            starts[:, 0],
-            over[:, 0],
-            peak[:, 0],
-            lowest[:, 0],
+            replicas_flow(self.base, months, use), paid_monthly(months, week.over_hours * months.weeks * value), week
         )
 
     def own_and_overflow(self, replicas: Floats) -> Flow:
         """Base, people and what goes to the API."""
         if not self.hour_by_hour:
             return self.with_replicas(replicas)
-        found = self.following_the_day()
+        found = self.by_the_hour
         return together(self.months, (self.staff, found.own, found.overflow), everywhere(self.months))
 
     def total(self, flow: Flow) -> Floats:
@@ -155,16 +141,9 @@ class Shared:
         return usd
 
 
-def _paying(load: Floats, usd_per_full_hour: Floats, hour_usd: Floats, least: float, most: float) -> Floats:
-    """Replicas that pay in an hour: all full ones or none, and one more where what is left over is worth it."""
-    whole = whole_replicas(load)
-    rest = (load - whole) * usd_per_full_hour > hour_usd * (1 + TOLERANCE)
-    return np.clip(np.where(usd_per_full_hour > hour_usd, whole + rest, 0.0), least, most)
-
-
 def hybrid_replicas(shared: Shared) -> Floats:
     """(draws,) replicas of lowest total cost at these values; 0 where the API alone costs no more."""
-    replicas = shared.following_the_day().most if shared.hour_by_hour else _by_marginal_rule(shared)
+    replicas = shared.by_the_hour.week.most[:, 0] if shared.hour_by_hour else _by_marginal_rule(shared)
     flow = shared.own_and_overflow(replicas)
     return np.where(shared.total(flow) < shared.total(shared.alone), replicas, 0.0)
 
@@ -263,9 +242,9 @@ def base_week(case: Case, option: HybridOption) -> BaseWeek | None:
         return None
     load_hours = sum(float(load[0, 0]) * times for load, times in hourly_loads(shared.loads, shared.months))
     if shared.hour_by_hour:
-        found = shared.following_the_day()
-        week = (found.replica_hours, found.starts, found.over_hours, found.least)
-        hours, starts, over, least = (float(values[0]) for values in week)
+        week = shared.by_the_hour.week
+        known = (week.replica_hours, week.starts, week.over_hours, week.least)
+        hours, starts, over, least = (float(values[0, 0]) for values in known)
     else:
         over = sum(
             max(float(load[0, 0]) - replicas, 0.0) * times for load, times in hourly_loads(shared.loads, shared.months)

@@ -23,7 +23,10 @@ Pairs = list[tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Months:
-    """Factors on month 1's volume and prices, (draws or 1, months), and the week as own GPUs see it."""
+    """Factors on month 1's volume and prices, (draws or 1, months), and the week as own GPUs see it.
+
+    Volume without growth is (1, 1), so that one month is replayed for all.
+    """
 
     sample: Sample
     volume: Floats
@@ -33,7 +36,7 @@ class Months:
 
     @cached_property
     def requests_per_s(self) -> Floats:
-        """(draws, months) The mean rate of each month."""
+        """(draws, months), or (draws, 1) without growth: the mean rate of each month."""
         requests = column(self.sample("/workload/requests_per_month"), self.sample)
         return requests * self.volume / (self.hours * SECONDS_PER_HOUR)
 
@@ -75,9 +78,10 @@ def chunks(sample: Sample) -> Iterator[Months]:
 def months_of(sample: Sample) -> Months:
     """All draws of the sample at once."""
     elapsed = np.arange(sample.case.horizon_months)
+    growth = column(sample("/workload/growth_per_month"))
     return Months(
         sample,
-        volume=np.power(1 + column(sample("/workload/growth_per_month")), elapsed),
+        volume=np.power(1 + growth, elapsed) if growth.any() else np.ones((1, 1)),
         api_price=np.power(1 + column(sample("/drift/api_price_per_year")), elapsed / MONTHS_PER_YEAR),
         gpu_price=np.power(1 + column(sample("/drift/gpu_price_per_year")), elapsed / MONTHS_PER_YEAR),
         week=_week(sample),

@@ -46,6 +46,35 @@ def case_sha256(case: Case) -> str:
     return hashlib.sha256(case_bytes(case)).hexdigest()
 
 
+# What is no number, in words: keys that take several shapes, and keys that hold the rest.
+_SHAPES = {
+    "hourly_shape": '"flat", {"peak_to_mean": 2.2} or 168 weights, Monday 00:00 UTC first',
+    "input_tokens": '{"mean": tokens} or {"trace": path}',
+    "output_tokens": '{"mean": tokens} or {"trace": path}',
+}
+_WHOLE = {
+    "schema": '"costadvisor.case/1"',
+    "as_of": "the day of the prices, such as 2026-11-01",
+    "workload": "the traffic: requests_per_month, input_tokens and output_tokens",
+    "options": "the list of what you use today and what to compare with it",
+    "id": "a short name of your own, such as today",
+    "kind": "api, self_host, hybrid, routed or provisioned",
+    "provider": "who sells it, such as openai",
+    "model": "the name of the model, such as Qwen3-8B",
+    "hardware": 'what one replica runs on, such as {"gpu": "H100"}',
+    "gpu": "the name of the GPU, such as H100, or CPU",
+    "base": "the id of a self_host option of this case",
+    "overflow": "the id of an api option of this case",
+    "small": "the id of an option of this case",
+    "large": "the id of an option of this case",
+    "measure": "the name of what was scored",
+    "reference": "the id of the option that quality is held against",
+    "grade": "A, B, C, D or E",
+    "basis": "billed, measured, imported, estimated or assumed",
+    "source": "where the number is from",
+}
+
+
 class _GivenTwice:
     """Stands for the value of a key that an object has twice, so that the error names its path."""
 
@@ -80,7 +109,8 @@ def _case_error(data: object, error: ErrorDetails) -> CaseError:
     found = context["tag"] if kind == "union_tag_invalid" else error["input"]
     if isinstance(found, _GivenTwice):
         return CaseError(path, "is given twice", "give it once")
-    return CaseError(path, f"is {_shown(found)}", f"must be {_needed(kind, context)}")
+    field = path.rsplit("/", 1)[-1]
+    return CaseError(path, f"is {_shown(found)}", f"must be {_SHAPES.get(field) or _needed(kind, context)}")
 
 
 def _path(data: object, location: tuple[int | str, ...], *, missing: bool) -> str:
@@ -101,7 +131,8 @@ def _path(data: object, location: tuple[int | str, ...], *, missing: bool) -> st
 
 def _needed(kind: str, context: dict[str, Any]) -> str:
     if "expected_tags" in context or "expected" in context:
-        return "one of " + str(context.get("expected_tags", context.get("expected"))).replace(" or ", ", ")
+        allowed = str(context.get("expected_tags", context.get("expected"))).replace(" or ", ", ")
+        return f"one of {allowed}" if "," in allowed else allowed
     words = {
         "quantity": context.get("needed"),
         "string_pattern_mismatch": "a letter or digit, then up to 63 letters, digits or . _ + : -",
@@ -137,7 +168,7 @@ def _keys() -> dict[str, str]:
 
 
 def _how_to_add(key: str) -> str:
-    needed = _keys().get(key)
+    needed = _keys().get(key) or _SHAPES.get(key) or _WHOLE.get(key)
     return f"it must be {needed}" if needed else f"add it: {SEE}"
 
 

@@ -1,7 +1,7 @@
 """JSON pointers into a case, with options by id: `/options/h100/hardware/usd_per_hour`."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -75,12 +75,17 @@ def pointed(case: Case, pointer: str) -> Pointed:
     """What is at the pointer; LookupError where there is nothing."""
     here: Any = case
     quantity: Quantity | None = None
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")]
-    if steps[0] != "" or len(steps) == 1:
-        raise LookupError(pointer)
-    for step in steps[1:]:
+    for step in _steps(pointer):
         here, quantity = _inside(here, step)
     return Pointed(here, quantity)
+
+
+@lru_cache(maxsize=4096)
+def _steps(pointer: str) -> tuple[str, ...]:
+    root, *steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/"))
+    if root or not steps:
+        raise LookupError(pointer)
+    return tuple(steps)
 
 
 def option_by_id(case: Case, id_: str) -> Option:

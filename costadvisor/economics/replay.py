@@ -126,24 +126,25 @@ def _scale_to_zero(option: SelfHostOption, months: Months, loads: Floats) -> Use
     one_replica = column(sampled_requests_per_s(months.sample, option)) / (1 + float(option.scaling.headroom))
     requests_while_on = one_replica * on_after_request_s(months.sample.case, option)
     paid, cold, steps = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    whole, before, rest, silent = (np.empty(shape) for _ in range(4))
+    whole, before, rest, silent, scratch = (np.empty(shape) for _ in range(5))
     replayed = None
     for hour, hour_before, times in months.pairs:
         whole, before = before, whole
         if replayed != hour_before:
             np.maximum(whole_replicas(loads * months.week[:, hour_before, None]), keep_warm, out=before)
         np.multiply(loads, months.week[:, hour, None], out=rest)
-        whole[:] = whole_replicas(rest)
+        np.floor(np.multiply(rest, 1 + TOLERANCE, out=whole), out=whole)
         np.subtract(rest, whole, out=rest)
         np.maximum(rest, 0.0, out=rest)
-        _silent(rest * requests_while_on, silent)
+        _silent(np.multiply(rest, requests_while_on, out=scratch), silent)
         if keep_warm:
             warm = whole < keep_warm
             whole[warm], rest[warm], silent[warm] = keep_warm, 0.0, 1.0
         replayed = hour
-        paid += times * (whole - silent)
-        cold += times * (rest * silent)
-        steps += times * np.maximum(whole - before, 0.0)
+        _add(paid, np.subtract(whole, silent, out=scratch), times, scratch)
+        _add(cold, np.multiply(rest, silent, out=scratch), times, scratch)
+        np.subtract(whole, before, out=scratch)
+        _add(steps, np.maximum(scratch, 0.0, out=scratch), times, scratch)
     most = np.maximum(replicas_for(loads * months.week.max(axis=1)[:, None], 0), keep_warm)
     starts = steps + cold * one_replica * SECONDS_PER_HOUR
     return Use((paid + WEEK_HOURS) * months.weeks, starts * months.weeks, most)

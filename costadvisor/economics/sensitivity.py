@@ -4,7 +4,7 @@ All of TCO(recommended) - TCO(best of the other group): negative keeps the recom
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,7 @@ class _Scan:
     ranking: Ranking
     middles: Mapping[str, float]
     moved: Sequence[Moved]
+    constants: dict[str, float] = field(default_factory=dict)
 
     def at_quantiles(self) -> Floats:
         """(2 x inputs,) The difference at each input's p10 and p90."""
@@ -92,7 +93,7 @@ class _Scan:
             pointer: np.array([values.get(pointer, middle) for values in at])
             for pointer, middle in self.middles.items()
         }
-        return group_difference(self.ranking, Sample(self.case, len(at), drawn))
+        return group_difference(self.ranking, Sample(self.case, len(at), drawn, constants=self.constants))
 
     def switches(self) -> list[list[float]]:
         """Of each input every sign change in its search range, to nine digits."""
@@ -123,7 +124,7 @@ class _Scan:
             for pointer, moved_values in one.at_value(values[rows]).items():
                 drawn[pointer][rows] = moved_values
             known_capacity |= rows & one.is_capacity
-        sample = Sample(self.case, values.size, drawn, replanned=known_capacity)
+        sample = Sample(self.case, values.size, drawn, known_capacity, self.constants)
         kept: NDArray[np.bool_] = group_difference(self.ranking, sample) < 0
         return kept
 

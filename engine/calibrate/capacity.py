@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from engine.calibrate.level import StepRow
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.simulator import OpenLoad, StepTime, simulate
 from engine.calibrate.slo import Slo
@@ -106,9 +107,12 @@ class Search:
 
     def simultaneous(self, step_ms: StepTime, rate: float) -> int:
         """Sequences that run at once in 99 % of the steps at a rate."""
+        return int(nearest_rank([step.running for step in self.steps(step_ms, rate)], 0.99))
+
+    def steps(self, step_ms: StepTime, rate: float) -> list[StepRow]:
+        """Of one run at a rate."""
         spec = self.loads[0].level("", "", 0, rate, 0, math.inf)
-        steps = simulate(self.config, step_ms, spec, keep_steps=True).steps
-        return int(nearest_rank([step.running for step in steps], 0.99))
+        return simulate(self.config, step_ms, spec, keep_steps=True).steps
 
     def root(self, points: Sequence[CurvePoint], runs: Sequence[int]) -> tuple[float | None, Binding]:
         """Where the first metric crosses its limit, and which; the highest rate when none does."""

@@ -265,6 +265,12 @@ def _terms(rows: Sequence[StepWork], knots: Sequence[int]) -> Vector:
     return np.array([*straight, *bent], dtype=float).T
 
 
+def totals(rows: Iterable[StepWork], model: StepModel) -> list[float]:
+    """Of all these steps, how much there is of what each coefficient counts; in their order."""
+    summed: list[float] = _terms(list(rows), [bend.knot for bend in model.bends]).sum(axis=0).tolist()
+    return summed
+
+
 def _huber(relative: Vector) -> tuple[Vector, Vector]:
     """Solve `relative @ x ≈ 1` with Huber weights; returns x and its covariance. Scaled columns keep it sound."""
     scale = np.abs(relative).max(axis=0)

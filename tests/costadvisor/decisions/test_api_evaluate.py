@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from costadvisor.accounts.models import ApiToken, Organization, Scope
 from costadvisor.accounts.services import token_create, token_revoke
-from costadvisor.economics import evaluate, parse_case
+from costadvisor.decisions.advise import advise_case
 from tests.costadvisor.economics.cases import api, case, fleet
 from tests.costadvisor.economics.test_fuzz import mutated, whole_case
 from tests.costadvisor.economics.test_parse import REFUSED, written
@@ -48,7 +49,7 @@ def test_the_answer_is_what_the_command_line_gives(secret: str) -> None:
     content = case(api(), fleet())
     answer = post(content, secret)
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
-    assert answer.content == evaluate(parse_case(content)).to_json()
+    assert answer.content == advise_case(content, Path()).evaluation.to_json()
 
 
 def test_a_price_left_out_is_looked_up(secret: str) -> None:

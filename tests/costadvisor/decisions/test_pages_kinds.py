@@ -160,19 +160,21 @@ def test_a_spot_price_never_stands_without_its_fallback(client: Client, decision
     assert "on-demand offers of H100" in said.source
 
 
-def test_a_years_term_without_an_offer_is_estimated_and_three_years_are_asked_for(
+def test_a_term_without_an_offer_is_estimated_and_the_shorter_one_is_dearer(
     client: Client, decision: Decision, home: str
 ) -> None:
-    form = shown(client, f"{home}options/reserved/") | H100
-    page = client.post(f"{home}options/reserved/", form | {"term": "reserved_3y"}).content.decode()
-    assert '<a href="#id_usd_per_hour">' in page
-    assert "no reserved_3y offer of H100 is known" in html.unescape(page)
-    client.post(f"{home}options/reserved/", form | {"term": "reserved_1y"})
-    decision.refresh_from_db()
-    case = decision_case(decision=decision)
-    said = case.evidence[f"/options/{case.options[-1].id}/hardware/usd_per_hour"]
-    assert (said.grade, said.basis) == ("E", "estimated")
-    assert "AWS one-year commitment" in said.source
+    form, rents = shown(client, f"{home}options/reserved/") | H100, []
+    for term, ratio in (("reserved_1y", "0.63, AWS one-year"), ("reserved_3y", "0.45, GCP three-year")):
+        client.post(f"{home}options/reserved/", form | {"term": term})
+        decision.refresh_from_db()
+        case = decision_case(decision=decision)
+        option = case.options[-1]
+        assert option.kind == "self_host"
+        rents.append(option.hardware.usd_per_hour or 0)
+        said = case.evidence[f"/options/{option.id}/hardware/usd_per_hour"]
+        assert (said.grade, said.basis) == ("E", "estimated")
+        assert f"times {ratio} commitment" in said.source
+    assert rents[0] > rents[1] > 0
 
 
 def test_what_a_kind_needs_first_is_said_where_it_is_chosen(client: Client, decision: Decision, home: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from costadvisor.decisions.resolve import case_resolve
-from costadvisor.economics import Case, CaseError, case_sha256, parse_case
+from costadvisor.economics import Case, CaseError, case_sha256, evaluate, parse_case
 
 Json = dict[str, Any]
 CASE: Json = {
@@ -95,9 +95,40 @@ def test_a_rent_that_is_an_offer_is_cited_and_a_missing_one_is_the_median(case: 
 def test_a_rent_nobody_offers_stays_without_evidence_or_is_refused(case: Json) -> None:
     option(case, "h100")["hardware"]["usd_per_hour"] = "1.2345"
     assert "/options/h100/hardware/usd_per_hour" not in resolve(case).evidence
+    option(case, "h100")["hardware"] = {"gpu": "H100", "plan": "serverless"}
+    assert resolve(case)
     option(case, "h100")["hardware"] = {"gpu": "H100", "plan": "reserved_3y"}
+    case["as_of"] = "2020-01-01"
     with pytest.raises(CaseError, match=r"^/options/h100/hardware/usd_per_hour: is missing, and no reserved_3y offer"):
         resolve(case)
+
+
+def test_what_an_own_fleet_takes_for_granted_is_cited_with_its_published_range(case: Json) -> None:
+    option(case, "h100")["operations"] = {"usd_per_month": "900"}
+    rows = {row.field: row for row in evaluate(resolve(case)).evidence}
+    people = rows["/options/h100/operations/fte"]
+    assert people.source == "assumed: our default; published: 0.1 to 0.2 FTE (agoradigest.com, 2026-06-21)"
+    assert (people.grade, str(people.as_of)) == ("E", "2026-06-21")
+    tools = rows["/options/h100/operations/usd_per_month"].source
+    assert tools.startswith("assumed: given without a source; published: 350 to 2,000 USD/month (ai-cost-calculator")
+    assert rows["/options/h100/operations/setup_usd"].source.endswith("our judgement")
+    assert "/options/h100/hardware/purchase_usd" not in rows
+
+
+def test_what_the_case_says_of_its_people_stands(case: Json) -> None:
+    case["evidence"] = {"/options/h100/operations": {"grade": "B", "basis": "estimated", "source": "our payroll"}}
+    rows = {row.field: row for row in evaluate(resolve(case)).evidence}
+    assert rows["/options/h100/operations/fte"].source == "estimated: our payroll"
+
+
+def test_hardware_of_ones_own_has_published_prices_beside_it(case: Json) -> None:
+    owned = {"gpu": "H100", "plan": "owned", "purchase_usd": "40000", "power_kw": 1.73, "usd_per_kwh": "0.12"}
+    option(case, "h100")["hardware"] = owned
+    rows = {row.field: row.source for row in evaluate(resolve(case)).evidence}
+    bought = rows["/options/h100/hardware/purchase_usd"]
+    assert "One H100: 25,000 to 40,000 USD" in bought
+    assert "Server with eight H100: 250,000 to 833,806 USD" in bought
+    assert "0.0821 to 0.146 USD/kWh (US Energy Information Administration" in rows["/options/h100/hardware/usd_per_kwh"]
 
 
 def test_a_published_series_becomes_a_graded_capacity(case: Json) -> None:
@@ -186,8 +217,8 @@ def test_records_are_read_on_the_command_line_only(case: Json) -> None:
     ("content", "message"),
     [
         (None, r"can't be read: .*none\.csv \(No such file or directory\)"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\n", r"none\.csv: The trace has a header but no requests"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,1,1\n", r"none\.csv: Line 2: TIMESTAMP 'noon'"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n", r"The trace none\.csv has no requests"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,1,1\n", r"The trace none\.csv line 2: TIMESTAMP is 'noon'"),
     ],
 )
 def test_a_bad_trace_is_refused_by_its_path(case: Json, tmp_path: Path, content: str | None, message: str) -> None:

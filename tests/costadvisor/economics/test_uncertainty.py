@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from costadvisor.economics import case_bytes, evaluate, parse_case
+from costadvisor.decisions.resolve import case_resolve
+from costadvisor.economics import Case, case_bytes, evaluate, parse_case
 from costadvisor.economics.evaluation import Evaluation, Spread
 from costadvisor.economics.inputs import Input, uncertain_inputs
 from costadvisor.economics.sampling import draw
@@ -41,13 +43,39 @@ def test_the_same_case_gives_the_same_bytes_in_another_process(hash_seed: str) -
     assert other.stdout == evaluate(found).to_json()
 
 
+def uneven_week() -> dict[str, Any]:
+    """168 hours that all differ, bursts, growth, and a base that follows the day."""
+    weights = [1 + hour % 24 / 10 + hour / 1000 for hour in range(168)]
+    following = fleet(scaling={"policy": "scheduled", "cold_start_s": 120}, usd_per_hour="4")
+    mixed = {"id": "mix", "kind": "hybrid", "base": "h100", "overflow": "today"}
+    busy = {"requests_per_month": 90_000_000, "hourly_shape": weights, "burstiness": 0.4, "growth_per_month": 0.03}
+    return case(api(), following, mixed, workload=busy, draws=500)
+
+
+WRITTEN = {path.parent.name: path for path in Path("docs/cases").glob("*/case.json")}
+
+
+def case_called(name: str) -> Case:
+    if name in WRITTEN:
+        return case_resolve(parse_case(WRITTEN[name].read_text(encoding="utf-8")), folder=None)
+    return parse_case(uneven_week() if name == "uneven week" else whole_case() | {"draws": 500, "horizon_months": 24})
+
+
 @pytest.mark.skipif("OTHER_PYTHON" not in os.environ, reason="OTHER_PYTHON names another version's interpreter")
-def test_another_version_of_python_gives_the_same_bytes() -> None:
-    """Every kind of option. The other interpreter needs numpy and pydantic at the pinned versions."""
-    found = parse_case(whole_case() | {"draws": 500, "horizon_months": 24})
+@pytest.mark.parametrize("name", ["every kind", "uneven week", *WRITTEN])
+def test_another_version_of_python_gives_the_same_bytes(name: str) -> None:
+    """The other interpreter needs numpy and pydantic at the pinned versions."""
+    found = case_called(name)
     command = [os.environ["OTHER_PYTHON"], "-c", EVALUATE_STDIN]
     other = subprocess.run(command, input=case_bytes(found), capture_output=True, check=True, env={"PYTHONPATH": "."})
     assert other.stdout == evaluate(found).to_json()
+
+
+def test_the_order_in_which_a_case_says_things_moves_nothing() -> None:
+    said = {"grade": "B", "basis": "measured", "source": "logs"}
+    pointers = ["/workload/growth_per_month", "/options/h100/hardware/pue", "/horizon_months", "/drift"]
+    one, other = (answer(api(), fleet(), evidence=dict.fromkeys(order, said)) for order in (pointers, pointers[::-1]))
+    assert one.to_json() == other.to_json()
 
 
 def test_the_seed_alone_moves_the_draws() -> None:
