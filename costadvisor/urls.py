@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("costadvisor.home.urls")),
     path("", include("costadvisor.accounts.urls")),
     path("o/<slug:organization_slug>/spend/", include("costadvisor.spend.urls")),
+    path("o/<slug:organization_slug>/prices/", include("costadvisor.catalog.urls")),
     path("o/<slug:organization_slug>/workloads/", include("costadvisor.workloads.urls")),
     path("o/<slug:organization_slug>/calibrations/", include("costadvisor.calibration.urls")),
     path("o/<slug:organization_slug>/decisions/", include("costadvisor.decisions.urls")),

@@ -64,6 +64,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:typed_cost", "POST"): EDIT,
     ("spend:import_remove", "GET"): NOBODY,
     ("spend:import_remove", "POST"): WRITE,
+    ("catalog:index", "GET"): READ,
+    ("catalog:index", "POST"): NOBODY,
     ("spend:pulls", "GET"): EDIT,
     ("spend:pulls", "POST"): NOBODY,
     ("spend:pull_key", "GET"): ADMIN,
