@@ -157,14 +157,15 @@ def test_a_failing_step_ends_its_requests_and_nothing_else(
 
 def test_what_a_caller_gets_wrong_is_refused_and_nothing_queued(model: Path) -> None:
     engine = start(model)
-    for prompt, params, words in (
+    cases: list[tuple[Any, SamplingParams, str]] = [
         ([1, 320], GREEDY, "whole numbers from 0 to 319"),
         ("hello", GREEDY, "as the tokenizer's encode makes of a text"),
         (1, GREEDY, "prompt_token_ids must be a list"),
         ([], GREEDY, "the prompt is empty"),
         ([1], SamplingParams(stop=("x",)), "no tokenizer"),
         ([1] * 200, SamplingParams(max_tokens=400), "exceed the model's length"),
-    ):
+    ]
+    for prompt, params, words in cases:
         with pytest.raises(InputError, match=words):
             engine.add(prompt, params)
     assert engine.idle
