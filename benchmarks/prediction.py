@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.calibrate.contention import CONTENDED, CpuWatch
-from engine.calibrate.level import LevelSpec
+from engine.calibrate.level import LevelSpec, StepRow
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.metrics import nearest_rank, samples_needed
 from engine.calibrate.preflight import cpu_facts, model_facts, software_facts, source_facts
+from engine.calibrate.protocol.mapping import steady
 from engine.calibrate.simulator import OpenLoad, simulate
 from engine.calibrate.step_model import Fit, fit_levels
 from engine.calibrate.summary import latencies
@@ -79,7 +80,7 @@ def main() -> int:
         fitted, unseen = _measure(target, args.seconds, args.seed)
     finally:
         target.close()
-    fit = fit_levels({name: [step for run in runs for step in run.quiet_steps] for name, runs in fitted.items()})
+    fit = _fit(fitted)
     rows = [_row(name, runs, [_foretold(run, facts, fit) for run in runs]) for name, runs in unseen.items()]
     print("\n".join(_table(rows)))
     if args.out:
@@ -150,8 +151,19 @@ def _run(target: EmbeddedTarget, spec: LevelSpec) -> MeasuredLevel:
         return MeasuredLevel(spec, log, 0.0, watch.use())
 
 
+def _fit(measured: Runs) -> Fit:
+    """As a calibration fits its step map: a run that was far slower than the other at its load only counts as such."""
+    kept = steady(measured)
+    slow = [run for name, runs in measured.items() for run in runs if run not in kept[name]]
+    return fit_levels({name: _steps(runs) for name, runs in kept.items()}, _steps(slow))
+
+
+def _steps(runs: Sequence[MeasuredLevel]) -> list[StepRow]:
+    return [step for run in runs for step in run.quiet_steps]
+
+
 def _foretold(level: MeasuredLevel, facts: TargetFacts, fit: Fit) -> MeasuredLevel:
-    """As a fleet is simulated: the model is of the machine as it mostly runs, and on average it is slower."""
+    """As a fleet is simulated: with the slow stretches that nothing was fitted to."""
 
     def step_ms(*work: int) -> float:
         return (1 + fit.unsteadiness) * fit.model.ms(*work)

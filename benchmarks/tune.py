@@ -160,7 +160,7 @@ def _experts(size: Size, tokens: int) -> Iterator[Case]:
     shares, chosen = moe.route(torch.randn(tokens, count, **kind), per_token, True)
 
     def run(use: Use) -> Tensor:
-        return moe.experts(x, shares, chosen, *weights, mlp.silu_mul, LinearLaunch(**use))
+        return moe.experts(x, shares, chosen, *weights, mlp.silu_mul, launch=LinearLaunch(**use))
 
     yield Case(run, None)
 

@@ -218,9 +218,8 @@ def _tabled_prompts(step: Step) -> TabledPrompts:
 
 
 def _tables(chunks: list[Chunk]) -> Tensor:
-    width = max((len(chunk.request.blocks) for chunk in chunks), default=0)
-    tables = [_padded(chunk.request.blocks, width) for chunk in chunks]
-    return torch.tensor(tables, dtype=torch.int32).view(len(chunks), width)
+    width = max(len(chunk.request.blocks) for chunk in chunks)
+    return torch.tensor([_padded(chunk.request.blocks, width) for chunk in chunks], dtype=torch.int32)
 
 
 def _grouped(decodes: list[Chunk], size: int, windows: set[int | None], dtype: torch.dtype) -> GroupedDecodes:

@@ -259,6 +259,11 @@ class EngineOptions:
     tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("max_batch", "block_size", "num_blocks", "token_budget", "tensor_parallel"):
+            count = getattr(self, name)
+            unset = count is None and name in ("num_blocks", "token_budget")
+            if not unset and type(count) is not int:
+                raise InputError(f"{name} is {count!r}; it must be a whole number")
         if self.tensor_parallel < 1:
             raise InputError(f"tensor_parallel is {self.tensor_parallel}; it must be at least 1")
         if self.dtype not in (None, "float32", "bfloat16"):

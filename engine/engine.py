@@ -55,8 +55,8 @@ class Engine:
     steps moves all requests on. `_lock` guards the books and is never held while a step is computed.
     """
 
-    def __init__(self, model: Path, options: EngineOptions | None = None) -> None:
-        self.runner = open_backend(model, options or EngineOptions())
+    def __init__(self, model: Path | str, options: EngineOptions | None = None) -> None:
+        self.runner = open_backend(Path(model), options or EngineOptions())
         self.config = self.runner.config
         self.scheduler = Scheduler(self.config.scheduler)
         self._ids = itertools.count()
@@ -260,9 +260,12 @@ class Engine:
 
     def _check_tokens(self, prompt: Sequence[int], params: SamplingParams) -> None:
         vocabulary = self.runner.shape.vocab
-        whole = all(type(token) is int for token in prompt)
+        whole = isinstance(prompt, Sequence) and all(type(token) is int for token in prompt)
         if not whole or (prompt and not 0 <= min(prompt) <= max(prompt) < vocabulary):
-            raise InputError(f"prompt_token_ids must be a list of whole numbers from 0 to {vocabulary - 1}")
+            raise InputError(
+                f"prompt_token_ids must be a list of whole numbers from 0 to {vocabulary - 1}, "
+                "as the tokenizer's encode makes of a text"
+            )
         for name, tokens in (("stop_token_ids", params.stop_token_ids), ("logit_bias", params.logit_bias)):
             if any(token >= vocabulary for token in tokens):
                 raise InputError(f"{name} names token {max(tokens)}; the last of this model is {vocabulary - 1}")

@@ -82,7 +82,7 @@ def _open(file: Path) -> "GGUFReader":
     try:
         return GGUFReader(file)
     except (OSError, ValueError, IndexError) as error:
-        raise InputError(f"{file} is not a readable GGUF file ({error})") from None
+        raise InputError(f"{file} is not a readable GGUF file, or it is cut short ({error}): get it again") from None
 
 
 def _check_types(reader: "GGUFReader", file: Path) -> None:

@@ -31,12 +31,13 @@ class MixtureOfExperts:
     router: Linear  # [experts, hidden]
     gate_up: Tensor  # [experts, 2*intermediate, hidden]
     down: Tensor  # [experts, hidden, intermediate]
+    scales: tuple[Tensor, Tensor] | None  # of the outputs of both, where they are kept in 8 bits
     per_token: int
     normalized: bool
 
     def __call__(self, x: Tensor, activation: Activation, operations: Operations) -> Tensor:
         shares, chosen = operations.route(self.router(x), self.per_token, self.normalized)
-        return operations.experts(x, shares, chosen, self.gate_up, self.down, activation)
+        return operations.experts(x, shares, chosen, self.gate_up, self.down, activation, self.scales)
 
 
 @dataclass(frozen=True, slots=True)

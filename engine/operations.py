@@ -25,7 +25,10 @@ class Operations:
     add_rms_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     activations: Mapping[str, Activation]
     route: Callable[[Tensor, int, bool], tuple[Tensor, Tensor]]
-    experts: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Activation], Tensor]
+    experts: Callable[
+        [Tensor, Tensor, Tensor, Tensor, Tensor, Activation, tuple[Tensor, Tensor] | None],
+        Tensor,
+    ]
     rope_and_write_kv: Callable[
         [Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor, float] | None],
         Tensor,
@@ -55,12 +58,12 @@ NATIVE = dataclasses.replace(
 CPU = {"native": NATIVE, "reference": REFERENCE}
 
 
-def for_cpu(native_asked: bool | None) -> str:
-    """The name in `CPU` of the operations to use: native where they can be compiled, unless asked otherwise."""
+def for_cpu(native_asked: bool | None, head_dim: int) -> str:
+    """The name in `CPU` of the operations to use: native where they can be had, unless asked otherwise."""
     if native_asked is False:
         return "reference"
     try:
-        build.library()
+        native.prepare(head_dim)
     except build.Unavailable as reason:
         if native_asked:
             raise InputError(f"native operations were asked for, but {reason}") from None

@@ -3,7 +3,7 @@
 int8   symmetric, -127 to 127, for CPUs. Only weights are rounded. Native code widens them to bfloat16, which is exact,
        as it multiplies. Elsewhere a token's numbers are split into 8-bit digits, so many that rounding them loses less
        than their own type does, and multiplied in whole numbers. Either way what comes out for a token is the same, bit
-       for bit, whatever else is in the batch.
+       for bit, whatever else is in the batch. Where oneDNN's sums would lose some, PyTorch widens the weight.
 fp8    float8_e4m3fn, for GPUs. A CPU widens the weight each time, which is slow.
 """
 

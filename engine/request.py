@@ -67,6 +67,8 @@ class SamplingParams:
     json_schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("stop", "stop_token_ids", "logit_bias"):
+            object.__setattr__(self, name, _kept_as(name, getattr(self, name)))
         checks = [
             ("max_tokens", _whole(self.max_tokens, 1), "a whole number from 1 up"),
             ("min_tokens", _whole(self.min_tokens, 0), "a whole number from 0 up"),
@@ -104,8 +106,7 @@ class SamplingParams:
         for name in raw:
             if name not in known:
                 raise InputError(f"unknown field {name!r}; known are {', '.join([*beside, *known])}")
-        changed = {name: _from_json(name, value) for name, value in raw.items()}
-        return cls(**changed)
+        return cls(**raw)
 
     @property
     def penalizes(self) -> bool:
@@ -116,18 +117,16 @@ class SamplingParams:
         return self.penalizes or bool(self.logit_bias) or self.min_tokens > 0 or self.min_p > 0
 
 
-def _from_json(name: str, value: Any) -> Any:
+def _kept_as(name: str, value: Any) -> Any:
     """Lists as tuples, a single stop text as one of one, and the keys of logit_bias as numbers."""
     try:
-        if name == "stop":
-            return (value,) if isinstance(value, str) else tuple(value)
-        if name == "stop_token_ids":
-            return tuple(value)
+        if name == "stop" and isinstance(value, str):
+            return (value,)
         if name == "logit_bias":
             return {int(token): bias for token, bias in value.items()}
+        return tuple(value)
     except (TypeError, ValueError, AttributeError):
         raise InputError(f"{name} is {value!r}; it must be {WANTED[name]}") from None
-    return value
 
 
 def _whole(value: object, least: int, most: float = math.inf) -> bool:

@@ -66,6 +66,10 @@ def _rope(raw: Raw, given: Raw, head_dim: int) -> Rope:
     if raw["model_type"] == "phi3":
         share = given.get("partial_rotary_factor", raw.get("partial_rotary_factor", 1.0))
     dim = int(head_dim * share)
+    if dim % 2 or dim > head_dim:
+        raise InputError(
+            f"{dim} of the {head_dim} numbers of a head are to be rotated; it must be an even number, and at most all"
+        )
     return Rope(theta, dim, _scaling(raw, given, dim))
 
 

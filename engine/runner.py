@@ -145,7 +145,7 @@ def resolve(shape: ModelShape, options: EngineOptions) -> EngineConfig:
         dummy_weights=options.dummy_weights,
         kv_bytes_per_token=kv_bytes,
         overlap=bool(options.overlap),
-        operations=operations.for_cpu(False if options.kv_dtype == "fp8" else options.native),
+        operations=operations.for_cpu(False if options.kv_dtype == "fp8" else options.native, shape.head_dim),
         quantization=options.quantization,
         kv_dtype=kv_dtype,
         tensor_parallel=ranks,

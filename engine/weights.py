@@ -15,7 +15,7 @@ from engine.config import Experts, ModelShape
 from engine.errors import InputError
 from engine.linear import Linear, linear
 from engine.model import Layer, MixtureOfExperts, Mlp, Weights
-from engine.quantization import MakeLinear, QuantizedExperts
+from engine.quantization import MakeLinear, QuantizedExperts, quantize
 from engine.quantization import make_linear as on_cpu
 from engine.shard import WHOLE, Axis, Shard
 
@@ -39,21 +39,23 @@ def load_weights(
     native: bool = False,
     quantization: str = "none",
     make_linear: MakeLinear | None = None,
+    experts_in: torch.dtype | None = None,
     shard: Shard = WHOLE,
     device: torch.device = CPU,
 ) -> Weights:
     """Read the part of a model folder's safetensors that `shard` holds; with `dummy`, draw random weights instead.
 
-    `make_linear` is what multiplies by them; None is a CPU's, to which `native` code may belong. Raises InputError
-    naming a missing or damaged file, a missing tensor, one that holds NaN, or one whose shape contradicts config.json.
+    `make_linear` is what multiplies by them; None is a CPU's, to which `native` code may belong. A GPU multiplies all
+    experts in one launch, so that in 8 bits they need one type, `experts_in`. Raises InputError naming a missing or
+    damaged file, a missing tensor, one that holds NaN, or one whose shape contradicts config.json.
     """
     make = make_linear or on_cpu(quantization, native=native)
     if dummy:
         reader = _random_reader(dtype, device)
-        return _Assembly(shape, shard, reader, dtype, native, quantization, make, device).weights()
+        return _Assembly(shape, shard, reader, dtype, native, quantization, make, experts_in, device).weights()
     with ExitStack() as stack:
         reader = _file_reader(folder, dtype, stack, device)
-        return _Assembly(shape, shard, reader, dtype, native, quantization, make, device).weights()
+        return _Assembly(shape, shard, reader, dtype, native, quantization, make, experts_in, device).weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class _Assembly:
     native: bool
     quantization: str
     make_linear: MakeLinear
+    experts_in: torch.dtype | None
     device: torch.device
 
     def weights(self) -> Weights:
@@ -120,7 +123,7 @@ class _Assembly:
         name = layer + ("block_sparse_moe." if mixtral else "mlp.")
         gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
         router = linear(self.read(name + "gate.weight", Axis.whole(experts.count), hidden), native=self.native)
-        if self.quantization != "none":
+        if self.quantization != "none" and self.experts_in is None:
             mlps = [
                 Mlp(
                     gate_up=self._packed(f"{name}experts.{number}.", {gate: inner, up: inner}, hidden, bias=False),
@@ -130,14 +133,25 @@ class _Assembly:
             ]
             return QuantizedExperts(router, mlps, experts.per_token, experts.normalized)
         width = inner.parts[0].stop - inner.parts[0].start
-        gate_up = torch.empty(experts.count, 2 * width, hidden.size, dtype=self.dtype, device=self.device)
-        downs = torch.empty(experts.count, hidden.size, width, dtype=self.dtype, device=self.device)
+        gate_up, gate_up_scales = self._stack(experts.count, 2 * width, hidden.size)
+        downs, down_scales = self._stack(experts.count, hidden.size, width)
         for number in range(experts.count):
             part = f"{name}experts.{number}."
-            gate_up[number, :width] = self.read(f"{part}{gate}.weight", inner, hidden)
-            gate_up[number, width:] = self.read(f"{part}{up}.weight", inner, hidden)
-            downs[number] = self.read(f"{part}{down}.weight", hidden, inner)
-        return MixtureOfExperts(router, gate_up, downs, experts.per_token, experts.normalized)
+            both = torch.cat([self.read(f"{part}{half}.weight", inner, hidden) for half in (gate, up)])
+            self._put(both, gate_up, gate_up_scales, number)
+            self._put(self.read(f"{part}{down}.weight", hidden, inner), downs, down_scales, number)
+        scales = (gate_up_scales, down_scales) if self.experts_in else None
+        return MixtureOfExperts(router, gate_up, downs, scales, experts.per_token, experts.normalized)
+
+    def _stack(self, count: int, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
+        weights = torch.empty(count, outputs, inputs, dtype=self.experts_in or self.dtype, device=self.device)
+        return weights, torch.empty(count, outputs, dtype=torch.float32, device=self.device)
+
+    def _put(self, weight: Tensor, into: Tensor, scales: Tensor, number: int) -> None:
+        if self.experts_in is None:
+            into[number] = weight
+        else:
+            into[number], scales[number] = quantize(weight, self.experts_in)
 
     def _packed(self, prefix: str, outputs: dict[str, Axis], inputs: Axis, bias: bool) -> Linear:
         weight = torch.cat([self.read(f"{prefix}{part}.weight", rows, inputs) for part, rows in outputs.items()])

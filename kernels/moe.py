@@ -45,6 +45,7 @@ def experts(
     gate_up: Tensor,
     down: Tensor,
     activation: Callable[[Tensor], Tensor],
+    scales: tuple[Tensor, Tensor] | None = None,
     launch: LinearLaunch | None = None,
 ) -> Tensor:
     """Each token through its chosen experts, summed by shares; returns `[T, N]` of x's dtype.
@@ -52,24 +53,27 @@ def experts(
     Args:
         x: `[T, N]`, rows contiguous; float32, float16 or bfloat16.
         shares, chosen: `[T, k]`, as `route` returns them.
-        gate_up: `[E, 2I, N]` contiguous, of x's dtype.
-        down: `[E, N, I]` contiguous, of x's dtype.
+        gate_up: `[E, 2I, N]` contiguous; of x's dtype, int8 or float8_e4m3fn.
+        down: `[E, N, I]` contiguous, of gate_up's dtype.
         activation: from `[T * k, 2I]` to `[T * k, I]`, such as `kernels.mlp.silu_mul`.
+        scales: float32 `[E, 2I]` and `[E, N]`, a scale an output of the two, for weights in 8 bits.
         launch: for tests and tuning; None takes the table's.
     """
+    of_gate_up, of_down = scales or (None, None)
     per_token = chosen.shape[1]
     pairs = chosen.flatten()  # pair i is token i // k with its (i % k)-th expert
     chosen_launch = launch or tuning.experts(tuning.device_of(x.device), len(pairs), len(gate_up))
     sorted_experts, order = pairs.sort(stable=True)
     first = torch.searchsorted(sorted_experts, torch.arange(len(gate_up) + 1, device=x.device), out_int32=True)
-    hidden = activation(_grouped_linear(x, gate_up, first, order // per_token, None, None, chosen_launch))
-    weighted = _grouped_linear(hidden, down, first, None, order, shares, chosen_launch)
+    hidden = activation(_grouped_linear(x, gate_up, of_gate_up, first, order // per_token, None, None, chosen_launch))
+    weighted = _grouped_linear(hidden, down, of_down, first, None, order, shares, chosen_launch)
     return weighted.view(*chosen.shape, -1).sum(dim=1)
 
 
 def _grouped_linear(
     x: Tensor,
     weight: Tensor,
+    scales: Tensor | None,
     first: Tensor,
     sources: Tensor | None,
     targets: Tensor | None,
@@ -78,7 +82,8 @@ def _grouped_linear(
 ) -> Tensor:
     """`x[sources] @ weight[e].T` for rows `first[e] .. first[e + 1]` of each expert e, written to rows `targets`.
 
-    `weight [E, out, in]`; None stands for the same row. `shares`, where given, multiply the rows they are written to.
+    `weight [E, out, in]`, where `scales [E, out]` are given in 8 bits; no `sources` or `targets` stands for the same
+    row. `shares`, where given, multiply the rows they are written to.
     """
     rows = len(x) if sources is None else len(sources)
     count, size_out, size_in = weight.shape
@@ -86,6 +91,7 @@ def _grouped_linear(
     _grouped_kernel[(ragged.programs_for(rows, count, launch.rows), triton.cdiv(size_out, launch.columns))](
         x,
         weight,
+        scales,
         out,
         first,
         count,
@@ -141,6 +147,7 @@ def _route(
 def _grouped_kernel(
     x,
     weight,
+    scales,
     out,
     first,
     count,
@@ -173,7 +180,9 @@ def _grouped_kernel(
         inside = depth < SIZE_IN
         a = tl.load(from_row + depth[None, :], mask=real[:, None] & inside[None, :], other=0.0)
         b = tl.load(from_column + depth[:, None], mask=inside[:, None] & (columns < SIZE_OUT)[None, :], other=0.0)
-        total = tl.dot(a, b, total, input_precision="ieee")
+        total = tl.dot(a, b.to(a.dtype), total, input_precision="ieee")
+    if scales is not None:
+        total *= tl.load(scales + expert.to(tl.int64) * SIZE_OUT + columns, mask=columns < SIZE_OUT, other=0.0)[None, :]
     target = rows.to(tl.int64)
     if targets is not None:
         target = tl.load(targets + rows, mask=real, other=0)

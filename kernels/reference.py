@@ -67,14 +67,19 @@ def experts(
     gate_up: Tensor,
     down: Tensor,
     activation: Callable[[Tensor], Tensor],
+    scales: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Each token through its chosen experts, summed by shares. `x [T, N]`; `shares` and `chosen` as of `route`.
 
-    `gate_up [E, 2I, N]`, `down [E, N, I]`. Tokens are sorted by expert, so that each expert multiplies once.
+    `gate_up [E, 2I, N]`, `down [E, N, I]`; those in 8 bits have `scales [E, 2I]` and `[E, N]`. Tokens are sorted by
+    expert, so that each expert multiplies once.
     """
 
     def through(expert: int, rows: Tensor) -> Tensor:
-        return F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
+        if scales is None:
+            return F.linear(activation(F.linear(rows, gate_up[expert])), down[expert])
+        hidden = activation(quantized_linear(rows, gate_up[expert], scales[0][expert]))
+        return quantized_linear(hidden, down[expert], scales[1][expert])
 
     return through_experts(x, shares, chosen, len(gate_up), through)
 

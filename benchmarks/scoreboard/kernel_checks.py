@@ -73,7 +73,7 @@ def checks(setting: Setting) -> Iterator[Check]:
         yield Check("float8 weights", TOLERANCES[setting.dtype], partial(_eight_bits, setting, FLOAT8))
     if setting.device == "cuda" and torch.cuda.get_device_capability() >= (8, 9):
         yield Check("rope float8", 6e-2, partial(_rope, setting, FLOAT8))  # which the interpreter rounds wrongly
-    for check in (_norm, _activations, _rope, _draws, _scores, _inputs, _experts, _eight_bits):
+    for check in (_norm, _activations, _rope, _draws, _scores, _inputs, _experts, _eight_bits, _eight_bit_experts):
         yield Check(check.__name__.strip("_"), TOLERANCES[setting.dtype], partial(check, setting))
 
 
@@ -212,6 +212,21 @@ def _experts(setting: Setting) -> float:
     got = moe.experts(x, shares, chosen, gate_up, down, mlp.silu_mul)
     x, shares, gate_up, down = (part.cpu().float() for part in (x, shares, gate_up, down))
     return worst(got, reference.experts(x, shares, chosen.cpu(), gate_up, down, reference.silu_mul))
+
+
+def _eight_bit_experts(setting: Setting) -> float:
+    count, size, inner = 6, 64, 48
+    x, device = setting.random(41, size), setting.device
+    weights = [
+        torch.randint(-100, 100, shape, device=device).to(torch.int8)
+        for shape in ((count, 2 * inner, size), (count, size, inner))
+    ]
+    scales = torch.rand(count, 2 * inner, device=device) / 500, torch.rand(count, size, device=device) / 500
+    shares, chosen = moe.route(setting.random(41, count), 2, True)
+    got = moe.experts(x, shares, chosen, weights[0], weights[1], mlp.silu_mul, scales)
+    x, shares, gate_up, down, *of_both = (part.cpu() for part in (x.float(), shares, *weights, *scales))
+    wanted = reference.experts(x, shares, chosen.cpu(), gate_up, down, reference.silu_mul, (of_both[0], of_both[1]))
+    return worst(got, wanted)
 
 
 def _eight_bits(setting: Setting, kind: torch.dtype = torch.int8) -> float:

@@ -21,7 +21,7 @@ class Gpu:
         try:
             self._monitor()
         except Exception as error:  # no package, no driver, no GPU
-            self.missing = f"{type(error).__name__}: {error}"
+            self.missing = str(error)
 
     def facts(self) -> dict[str, Any]:
         """What stays as it is, what is free, and processes that are there before ours."""

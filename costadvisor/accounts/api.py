@@ -33,11 +33,15 @@ class TokenAuthentication(BaseAuthentication):
         return SCHEME
 
 
-def organization_of(request: Request) -> Organization:
-    """The one that the request's token stands for."""
+def token_of(request: Request) -> ApiToken:
     if not isinstance(request.auth, ApiToken):
         raise NotAuthenticated
-    return request.auth.organization
+    return request.auth
+
+
+def organization_of(request: Request) -> Organization:
+    """The one that the request's token stands for."""
+    return token_of(request).organization
 
 
 class HasScope(BasePermission):

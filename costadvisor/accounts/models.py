@@ -72,11 +72,17 @@ class Membership(models.Model):
     def can_edit(self) -> bool:
         return self.allows(Role.EDITOR)
 
+    @property
+    def is_admin(self) -> bool:
+        return self.allows(Role.ADMIN)
+
 
 class Scope(models.TextChoices):
     """What a token may do; there is no token for everything."""
 
     EVALUATE = "evaluate", "Evaluate cases"
+    SPEND = "spend", "Read spend, import bills and take imports back"
+    WORKLOADS = "workloads", "Read and write workloads"
 
 
 class ApiToken(models.Model):

@@ -12,20 +12,24 @@ COPIED = ("model_name", "device", "tier", "max_minutes", "usd_per_hour", "provid
 
 
 class JobForm(forms.Form):
-    workload = forms.ChoiceField(help_text="Its lengths are what is sent; its latency target is what must be met.")
+    workload = forms.ChoiceField(
+        help_text="Its lengths, bursts and shared beginnings are what is sent; its latency target is what must be met."
+    )
     model_name = forms.ChoiceField(label="Model")
     device = forms.ChoiceField(label="Hardware", choices=Device.choices)
     tier = forms.ChoiceField(
         label="How thorough",
         choices=Tier.choices,
-        help_text="The standard and the careful tier, verified over a whole range of rates, are not built yet.",
+        help_text="A quick one is for a first look. Decide on a standard or a careful one.",
     )
     max_minutes = forms.FloatField(
         label="Time limit, minutes",
         min_value=1,
         max_value=MOST_MINUTES,
-        initial=5,
-        help_text="The levels are planned to take three quarters of it. A small model on a CPU needs about 5.",
+        required=False,
+        help_text="The levels are planned to take three quarters of it. Empty for what is usual: "
+        + ", ".join(f"{tier.usual_minutes:g} ({tier.value})" for tier in Tier)
+        + ".",
     )
     provider = forms.CharField(
         label="Rented from", max_length=120, required=False, help_text="Such as Lambda; empty for your own machine."
@@ -61,13 +65,9 @@ class JobForm(forms.Form):
 
     def spec(self) -> JobSpec:
         chosen = {name: self.cleaned_data[name] for name in COPIED}
-        return JobSpec(**chosen | {"device": Device(chosen["device"]), "tier": Tier(chosen["tier"])})
-
-
-class RecordForm(forms.Form):
-    file = forms.FileField(
-        label="Record file", help_text="The JSON file that python -m engine.calibrate wrote, up to 4 MiB."
-    )
+        tier = Tier(chosen["tier"])
+        chosen["max_minutes"] = chosen["max_minutes"] or tier.usual_minutes
+        return JobSpec(**chosen | {"device": Device(chosen["device"]), "tier": tier})
 
 
 def initial_from(job: CalibrationJob) -> dict[str, Any]:

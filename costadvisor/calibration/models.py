@@ -23,6 +23,7 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.calibration.progress import Progress
 from costadvisor.common.fields import MoneyField
 from costadvisor.workloads.models import Workload
+from engine.calibrate.protocol.ask import TIERS
 from engine.calibrate.record import Record
 
 SECONDS_IN_HOUR = 3600
@@ -46,10 +47,19 @@ class Device(models.TextChoices):
     CUDA = "cuda", "NVIDIA GPU"
 
 
-class Tier(models.TextChoices):
-    """How thorough; the engine measures the quick tier only so far."""
+_USUAL_MINUTES: dict[str, float] = {name: tier.minutes for name, tier in TIERS.items()}
 
-    QUICK = "quick", "Quick: predicted from a step map, one level verified"
+
+class Tier(models.TextChoices):
+    """How thorough; the minutes are the engine's own (`TIERS`), unless somebody gives others."""
+
+    QUICK = "quick", "Quick: predicted, one level verified"
+    STANDARD = "standard", "Standard: measured to within 5 %"
+    CAREFUL = "careful", "Careful: to within 3 %, bursts too"
+
+    @property
+    def usual_minutes(self) -> float:
+        return _USUAL_MINUTES[self.value]
 
 
 class FailureCode(models.TextChoices):

@@ -14,17 +14,19 @@ from costadvisor.accounts.models import Membership, Role
 from costadvisor.calibration import page
 from costadvisor.calibration.charts import latency_chart
 from costadvisor.calibration.estimate import job_estimate
-from costadvisor.calibration.forms import JobForm, RecordForm, initial_from
+from costadvisor.calibration.forms import JobForm, initial_from
 from costadvisor.calibration.gates import enter_job, enter_record
+from costadvisor.calibration.import_form import ImportForm, in_words
 from costadvisor.calibration.model_folders import model_folders
-from costadvisor.calibration.models import CalibrationJob
+from costadvisor.calibration.models import CalibrationJob, CalibrationRecord
 from costadvisor.calibration.progress import STARTING
 from costadvisor.calibration.selectors import job_find, job_list, record_list
+from costadvisor.calibration.services.imports import measurement_import
 from costadvisor.calibration.services.jobs import job_cancel, job_create, job_enqueue
-from costadvisor.calibration.services.records import record_import
 from costadvisor.charts.chart import LineChart
 from costadvisor.common.refusal import Refusal
 from costadvisor.workloads.selectors import workload_find, workload_list
+from engine.errors import InputError
 
 
 @require_GET
@@ -95,13 +97,11 @@ def cancel(request: HttpRequest, organization_slug: str, job_id: int) -> HttpRes
 @require_http_methods(["GET", "POST"])
 def import_record(request: HttpRequest, organization_slug: str) -> HttpResponse:
     membership = enter(request, organization_slug, Role.EDITOR)
-    form = RecordForm(request.POST or None, request.FILES or None)
+    sent = request.method == "POST"  # one of our records comes with a file and no word
+    form = ImportForm(request.POST if sent else None, request.FILES if sent else None)
     if form.is_valid():
-        file = form.cleaned_data["file"]
         try:
-            stored = record_import(
-                organization=membership.organization, actor=membership.user, file_name=file.name, content=file.read()
-            )
+            stored = _import(membership, form)
             return redirect("calibration:record", organization_slug, stored.pk)
         except Refusal as refusal:
             form.add_error(refusal.field, str(refusal))
@@ -143,6 +143,16 @@ def _create(membership: Membership, form: JobForm) -> CalibrationJob:
     if workload is None:
         raise Refusal("There is no such workload.", field="workload")
     return job_create(organization=membership.organization, actor=membership.user, workload=workload, spec=form.spec())
+
+
+def _import(membership: Membership, form: ImportForm) -> CalibrationRecord:
+    files = [(file.name or "file", file.read()) for file in form.cleaned_data["file"]]
+    try:
+        return measurement_import(
+            organization=membership.organization, actor=membership.user, files=files, given=form.given()
+        )
+    except InputError as error:
+        raise in_words(error) from error
 
 
 def _earlier_answers(request: HttpRequest, membership: Membership) -> dict[str, object]:

@@ -41,6 +41,11 @@ def api_price_get(*, provider: str, model: str, on: date, catalog: Catalog | Non
     return price
 
 
+def api_price_names() -> list[tuple[str, str]]:
+    """Provider and model of every price of the package."""
+    return [(provider.id, info.id) for provider in get_snapshot().providers for info in provider.models]
+
+
 def price_usage(
     *,
     provider: str,

@@ -69,9 +69,11 @@ def folders(name: str) -> list[Path] | None:
     return found
 
 
-def secret(name: str, *, min_length: int) -> str:
+def secret(name: str, *, min_length: int, default: str | None = None) -> str:
     right = f"set at least {min_length} random characters, such as the output of `openssl rand -base64 48`"
-    value = text(name, right=right)
+    value = text(name, default=default, right=right)
+    if value == default:
+        return value
     if len(value) < min_length or len(set(value)) < 5:
         raise refusal(name, "is too short or too plain to be secret", right)
     return value

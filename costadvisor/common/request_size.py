@@ -18,13 +18,17 @@ class RequestSizeLimit:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         declared = request.META.get("CONTENT_LENGTH") or "0"
-        limit, whole = settings.MAX_UPLOAD_BYTES, settings.MAX_REQUEST_BYTES
+        limit, whole, setting = settings.MAX_UPLOAD_BYTES, settings.MAX_REQUEST_BYTES, "MAX_UPLOAD_BYTES"
         if re.fullmatch(settings.BILL_UPLOAD_PATH, request.path):  # the one page whose files stay on disk
-            limit, whole = settings.BILL_MAX_BYTES, settings.BILL_MAX_BYTES + 2**20
+            limit, whole, setting = settings.BILL_MAX_BYTES, settings.BILL_MAX_BYTES + 2**20, "BILL_MAX_BYTES"
         if not declared.isdigit() or int(declared) > whole:
             limit_mib = limit // 2**20
-            if request.content_type == "application/json":
-                error = {"code": "too_large", "detail": f"A request may have at most {limit_mib} MiB.", "attr": None}
+            if request.content_type == "application/json" or request.path.startswith("/api/"):
+                error = {
+                    "code": "too_large",
+                    "detail": f"A request may have at most {limit_mib} MiB ({setting}).",
+                    "attr": None,
+                }
                 return JsonResponse({"type": "client_error", "errors": [error]}, status=413)
-            return render(request, "413.html", {"limit_mib": limit_mib}, status=413)
+            return render(request, "413.html", {"limit_mib": limit_mib, "setting": setting}, status=413)
         return self.get_response(request)

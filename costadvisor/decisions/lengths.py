@@ -1,17 +1,17 @@
 """Lengths, burstiness and the shape of the week, from the trace a case names."""
 
 import hashlib
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from costadvisor.common.digits import six_digits
+from costadvisor.common.refusal import Refusal
 from costadvisor.economics import CaseError
 from costadvisor.workloads import measures
-from costadvisor.workloads.derive import trace_source
-from costadvisor.workloads.traces import BadTrace, Trace, parse_trace
+from costadvisor.workloads.derive import requests_source
+from costadvisor.workloads.requests import Requests, trace_requests
 
 Json = dict[str, Any]
 BUCKETS = 20
@@ -33,7 +33,7 @@ def resolve_lengths(workload: Json, evidence: Json, folder: Path | None) -> None
             continue
         path = f"/workload/{key}"
         trace, sha256 = _read(file_allowed(named, folder, f"{path}/trace"), f"{path}/trace")
-        tokens = sorted(getattr(request, key) for request in trace.requests)
+        tokens = sorted(getattr(trace, key).tolist())
         workload[key] = {"mean": six_digits(fmean(tokens)), "histogram": _histogram(tokens), "trace_sha256": sha256}
         cited = _cited(trace, Path(named).name)
         evidence.setdefault(path, cited)
@@ -41,14 +41,14 @@ def resolve_lengths(workload: Json, evidence: Json, folder: Path | None) -> None
             _resolve_arrivals(workload, evidence, trace, cited)
 
 
-def _read(file: Path, path: str) -> tuple[Trace, str]:
+def _read(file: Path, path: str) -> tuple[Requests, str]:
     try:
         content = file.read_bytes()
-        return parse_trace(content), hashlib.sha256(content).hexdigest()
+        return trace_requests(content, file.name), hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise CaseError(path, f"can't be read: {file} ({error.strerror})", GIVE_A_TRACE) from None
-    except BadTrace as error:
-        raise CaseError(path, f"{file.name}: {str(error).removesuffix('.')}", GIVE_A_TRACE) from None
+    except Refusal as error:
+        raise CaseError(path, str(error).removesuffix("."), GIVE_A_TRACE) from None
 
 
 def _histogram(tokens: list[int]) -> list[Json]:
@@ -58,9 +58,9 @@ def _histogram(tokens: list[int]) -> list[Json]:
     return [{"tokens": six_digits(fmean(part)), "share": len(part) / len(tokens)} for part in buckets]
 
 
-def _resolve_arrivals(workload: Json, evidence: Json, trace: Trace, cited: Json) -> None:
+def _resolve_arrivals(workload: Json, evidence: Json, trace: Requests, cited: Json) -> None:
     """What the case itself says of arrivals stands."""
-    burstiness, week = measures.burstiness(trace), measures.trace_week(trace)
+    burstiness, week = measures.burstiness(trace), measures.requests_week(trace)
     if "burstiness" not in workload and burstiness is not None:
         workload["burstiness"] = six_digits(burstiness)
         evidence.setdefault("/workload/burstiness", cited)
@@ -75,7 +75,6 @@ def _resolve_arrivals(workload: Json, evidence: Json, trace: Trace, cited: Json)
         evidence.setdefault("/workload/hourly_shape", cited)
 
 
-def _cited(trace: Trace, name: str) -> Json:
-    began = datetime.fromtimestamp(trace.requests[0].arrival_s, UTC)
-    day = {"as_of": began.date().isoformat()} if trace.has_clock else {}
-    return {"grade": "A", "basis": "measured", "source": trace_source(trace, name), **day}
+def _cited(trace: Requests, name: str) -> Json:
+    day = {"as_of": trace.began_at.date().isoformat()} if trace.has_clock else {}
+    return {"grade": "A", "basis": "measured", "source": requests_source(trace, name), **day}

@@ -126,7 +126,7 @@ def workload_evidence(profile: Profile) -> Json:
 
 
 def figure_evidence(basis: str, source: str) -> Json:
-    if basis == "assumed":
+    if basis != "measured":
         return entered("our default" if source == DEFAULT else source)
     if source.startswith(BILL):
         return {"grade": "B", "basis": "billed", "source": source.removeprefix(BILL)}

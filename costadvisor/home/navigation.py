@@ -27,6 +27,7 @@ ROOMS = (
     Room("Home", "home:organization"),
     Room("Spend", "spend:overview"),
     Room("Workloads", "workloads:index"),
+    Room("Prices", "catalog:index"),
     Room("Calibrations", "calibration:index"),
     Room("Decisions", "decisions:index"),
 )

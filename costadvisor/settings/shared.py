@@ -89,6 +89,9 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+# Hides what is secret on DEBUG's error page too, where Django's own filter shows it.
+DEFAULT_EXCEPTION_REPORTER_FILTER = "costadvisor.common.error_page.AlwaysHidden"
+
 LANGUAGE_CODE = "en-us"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -125,7 +128,22 @@ BILL_MAX_JSON_BYTES = 64 * 2**20
 BILL_MAX_ROWS = environment.whole_number("BILL_MAX_ROWS", default=20_000_000, minimum=1000, maximum=10**9)
 BILL_MAX_BUCKETS = 200_000
 BILL_READ_AT_ONCE_BYTES = 64 * 2**20
+BILL_STORE_AT_ONCE_ROWS = 200_000
 BILL_UPLOAD_PATH = r"/o/[-\w]+/spend/upload/"
+
+# Bills fetched from providers. Their keys are sealed by this secret, or by SECRET_KEY where there is none.
+PROVIDER_KEYS_SECRET = environment.secret("PROVIDER_KEYS_SECRET", min_length=50, default="")
+BILL_PULL_URLS = {
+    "openai": "https://api.openai.com",
+    "anthropic": "https://api.anthropic.com",
+    "openrouter": "https://openrouter.ai",
+}
+BILL_PULL_SILENT_S = 30  # without a byte
+BILL_PULL_WHOLE_S = 120  # for one page
+BILL_PULL_MOST_PAGES = 1000
+BILL_PULL_TRIES = 4  # of one page; a second between the first two, and then twice as long each time
+BILL_PULL_BACKOFF_S = 1.0
+BILL_PULL_LONGEST_WAIT_S = 60.0  # when a provider asks for longer, the fetch goes on at the next time
 
 # The API. A case of twenty options with a trace's lengths and a week of hours has some 100 kB.
 MAX_CASE_BYTES = 2**20
@@ -162,10 +180,12 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 # A worker serves this queue, unless it is started with `-Q cpu,gpu` or `-Q gpu`.
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
-# Only for those who run a beat process: workers reap by themselves. This scheduler keeps no file, and so no pickle.
+# Only for those who run a beat process: workers reap by themselves, and `pull_bills` may be cron's. This scheduler
+# keeps no file, and so no pickle.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "reap calibrations": {"task": "calibration_reap", "schedule": 60.0, "options": {"expires": 60}},
+    "fetch bills that are due": {"task": "bills_pull", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # Calibrations. A worker is taken for lost when it was not heard of for CALIBRATION_LEASE_S.

@@ -1,10 +1,17 @@
 """Forms of the spend pages."""
 
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from costadvisor.common.money import CURRENCIES
+from costadvisor.common.refusal import Refusal
+from costadvisor.spend.models import Provider
+from costadvisor.spend.provider_keys import ProviderSecret
+from costadvisor.spend.pulling.reports import APIS
 
 CURRENCY_CHOICES = [(code, code) for code in sorted(CURRENCIES)]
 
@@ -31,3 +38,32 @@ class MonthlyCostForm(forms.Form):
         help_text="What the month cost in all, such as 12500.00.",
     )
     currency = forms.ChoiceField(choices=CURRENCY_CHOICES, initial="USD")
+
+
+class SecretField(forms.CharField):
+    """Cleans to a `ProviderSecret`. Never filled in again, neither by the page nor by a browser."""
+
+    widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "off", "spellcheck": "false"})
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return ProviderSecret(super().clean(value))
+        except Refusal as refusal:
+            raise ValidationError(str(refusal)) from None
+
+
+def _needed() -> str:
+    return " ".join(f"{Provider(name).label}: {api.needs}." for name, api in APIS.items())
+
+
+class ProviderKeyForm(forms.Form):
+    provider = forms.ChoiceField(choices=Provider.choices)
+    secret = SecretField(label="Key", help_text=f"{_needed()} It is kept encrypted and never shown again.")
+    since = forms.DateField(
+        label="Fetch from",
+        help_text="The first day whose costs and use are fetched. OpenRouter keeps the last 30 days only.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+    def __init__(self, data: Any = None, *, today: date) -> None:
+        super().__init__(data, initial={"since": date(today.year - 1, today.month, 1)})

@@ -1,11 +1,11 @@
-"""Gates of an organization's uploads and imports; editors only, for both lead to writing."""
+"""Gates of an organization's uploads, imports and keys; editors and higher only, for all lead to writing."""
 
 from django.http import Http404, HttpRequest
 
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import Membership, Role
-from costadvisor.spend.models import BillImport, PendingUpload
-from costadvisor.spend.selectors import import_find, upload_find
+from costadvisor.spend.models import BillImport, PendingUpload, ProviderKey
+from costadvisor.spend.selectors import import_find, provider_key_find, upload_find
 
 
 def upload_for_edit(request: HttpRequest, organization_slug: str, upload_id: int) -> tuple[Membership, PendingUpload]:
@@ -22,3 +22,13 @@ def import_for_edit(request: HttpRequest, organization_slug: str, import_id: int
     if bill_import is None:
         raise Http404
     return membership, bill_import
+
+
+def provider_key_for(
+    request: HttpRequest, organization_slug: str, key_id: int, needed: Role
+) -> tuple[Membership, ProviderKey]:
+    membership = enter(request, organization_slug, needed)
+    key = provider_key_find(organization=membership.organization, key_id=key_id)
+    if key is None:
+        raise Http404
+    return membership, key

@@ -5,8 +5,22 @@ from typing import Any
 
 from django import forms
 
-from costadvisor.spend.formats.mapped_csv import COST_UNITS, PERIODS, ROLES, TIMES, TOKEN_UNITS, Choices, UnknownTable
+from costadvisor.spend import staging
+from costadvisor.spend.formats.mapped_csv import (
+    COST_UNITS,
+    PERIODS,
+    ROLES,
+    TIMES,
+    TOKEN_UNITS,
+    Choices,
+    UnknownTable,
+    guess,
+    unknown_table,
+)
 from costadvisor.spend.forms import CURRENCY_CHOICES
+from costadvisor.spend.models import PendingUpload, UploadState
+from costadvisor.spend.previews import mapping_remembered
+from costadvisor.spend.services.uploads import limits
 
 _LABELS = {
     "time": "Time or date",
@@ -107,6 +121,22 @@ class MappingForm(forms.Form):
             token_unit=said["token_unit"],
             cost_unit=said["cost_unit"],
         )
+
+
+def mapping_of(upload: PendingUpload, said: Any) -> tuple[UnknownTable, MappingForm] | None:
+    """The table of an upload and the form that asks what its columns are, filled with what is remembered or guessed.
+
+    None where the columns are known, or the file is being read.
+    """
+    path = staging.file_of(upload)
+    if upload.state not in (UploadState.UNKNOWN, UploadState.READY) or not path.exists():
+        return None
+    with path.open("rb") as stream:
+        table = unknown_table(stream, limits())
+    if table is None:
+        return None
+    remembered = mapping_remembered(organization=upload.organization, columns=table.columns)
+    return table, MappingForm(table, remembered or guess(table), said)
 
 
 def _short(name: str) -> str:

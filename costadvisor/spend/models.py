@@ -1,48 +1,143 @@
 """What the bill says.
 
-    file ─► PendingUpload ─ confirm ─► BillImport ─┬─► SpendLine ── superseded_by ─► a later BillImport
-            (previewed; nothing else stored)       └─► RequestChunk, of a log with a row a request
+    file, chunks ─► PendingUpload ─ confirm ─► BillImport ─┬─► SpendLine ── superseded_by ─► a later BillImport
+    ProviderKey ─► BillPull ──┘ (previewed; nothing else   └─► RequestChunk, of a log with a row a request
+                                 stored)
 
 A line that a later import revises stays, marked with that import; removing the import brings it back.
 """
 
+from datetime import date, timedelta
 from typing import ClassVar
 
 from django.db import models
-from django.utils import timezone
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.common.fields import MoneyField
+from costadvisor.spend.pulling.reports import APIS
 
 
 class UploadState(models.TextChoices):
+    RECEIVING = "receiving", "Being sent"
     READING = "reading", "Being read"
     UNKNOWN = "unknown", "Of a kind we do not know"
     READY = "ready", "Read"
+    STORING = "storing", "Being stored"
+    STORED = "stored", "Stored"
     FAILED = "failed", "Could not be read"
 
 
 class PendingUpload(models.Model):
-    """A file between upload and confirmation. Deleted by either answer, and a day later by the next upload.
+    """A file on its way to be stored. Deleted when it is discarded, and a day later by the next upload.
+
+        receiving ─► reading ─┬─► ready ─► storing ─► stored, as `bill_import`
+        (by the API only)     ├─► unknown ─► ready  (its columns named)
+                              └─► failed
 
     What was understood lies in its folder (see `staging`), not in the database; `summary` is `staging.Summary`.
+    `origin` says who sent it where no person did. `failure` of one that is ready: why it was not stored.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
-    created_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    created_by = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
+    origin = models.CharField(max_length=160, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     file_name = models.CharField(max_length=255)
     format_name = models.CharField(max_length=40, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    received_bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64)
     folder = models.CharField(max_length=32)
     state = models.CharField(max_length=10, choices=UploadState, default=UploadState.READING)
-    progress = models.FloatField(default=0)
-    heard_of_at = models.DateTimeField(default=timezone.now)
     failure = models.CharField(max_length=500, blank=True)
     summary = models.JSONField(default=dict)
+    bill_import = models.ForeignKey("BillImport", on_delete=models.CASCADE, null=True, related_name="+")
 
     def __str__(self) -> str:
         return self.file_name
+
+
+class Provider(models.TextChoices):
+    """Whose bills can be fetched; what is asked of each is in `pulling.reports`."""
+
+    OPENAI = "openai", "OpenAI"
+    ANTHROPIC = "anthropic", "Anthropic"
+    OPENROUTER = "openrouter", "OpenRouter"
+
+
+class ProviderKey(models.Model):
+    """An organization's key to a provider's billing API, sealed: see `provider_keys`. It is never shown again."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    provider = models.CharField(max_length=20, choices=Provider)
+    sealed = models.TextField()
+    last_four = models.CharField(max_length=4)
+    since = models.DateField()
+    set_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    set_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("provider",)
+        constraints = (models.UniqueConstraint(fields=["organization", "provider"], name="spend_provider_key_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.get_provider_display()} ••••{self.last_four}"
+
+    @property
+    def is_refused(self) -> bool:
+        """For every report: only another key helps."""
+        return all(pull.state == PullState.REFUSED for pull in self.pulls.all())
+
+
+class PullState(models.TextChoices):
+    IDLE = "idle", "Not fetched yet"
+    RUNNING = "running", "Being fetched"
+    WAITING = "waiting", "Goes on later"
+    STORED = "stored", "Stored"
+    UNCHANGED = "unchanged", "Nothing new"
+    HELD = "held", "Waits for your word"
+    REFUSED = "refused", "The key was refused"
+    FAILED = "failed", "Failed"
+
+
+class BillPull(models.Model):
+    """One report fetched by a key, again and again: pages into a file, and the file stored like an uploaded one.
+
+    `lease` names the process that is at it, last heard of at `heard_of_at`. While pages are missing, `cursor` is the
+    one to ask for next and `file_bytes` of the file in `folder` are whole pages of the days from `first_day` until
+    before `end_day`. Everything before `done_until` was fetched.
+    """
+
+    key = models.ForeignKey(ProviderKey, on_delete=models.CASCADE, related_name="pulls")
+    report = models.CharField(max_length=40)
+    state = models.CharField(max_length=10, choices=PullState, default=PullState.IDLE)
+    message = models.CharField(max_length=500, blank=True)
+    lease = models.CharField(max_length=32, blank=True)
+    heard_of_at = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(null=True)
+    done_until = models.DateField(null=True)
+    first_day = models.DateField()
+    end_day = models.DateField()
+    folder = models.CharField(max_length=32, blank=True)
+    cursor = models.CharField(max_length=2000, blank=True)
+    pages = models.PositiveIntegerField(default=0)
+    file_bytes = models.BigIntegerField(default=0)
+    upload = models.ForeignKey(PendingUpload, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ("key", "report")
+        constraints = (models.UniqueConstraint(fields=["key", "report"], name="spend_bill_pull_unique"),)
+
+    def __str__(self) -> str:
+        return self.report
+
+    @property
+    def label(self) -> str:
+        return APIS[self.key.provider].report(self.report).label
+
+    @property
+    def last_day(self) -> date | None:
+        return None if self.done_until is None else self.done_until - timedelta(days=1)
 
 
 class ColumnMapping(models.Model):
@@ -67,6 +162,7 @@ class BillImport(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="bill_imports")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    origin = models.CharField(max_length=160, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     file_name = models.CharField(max_length=255, blank=True)
     format_name = models.CharField(max_length=40)
@@ -120,6 +216,7 @@ class SpendLine(models.Model):
     # What a billionth cannot hold of the cost, written out; empty for most. The cost is the sum of both.
     cost_rest = models.CharField(max_length=50, blank=True)
     billed_cost = MoneyField(null=True)
+    list_cost = MoneyField(null=True)
     currency = models.CharField(max_length=3, blank=True)
     cost_basis = models.CharField(max_length=10, blank=True)
     invoice_month = models.CharField(max_length=7, blank=True)

@@ -56,9 +56,12 @@ def overlaps(rows: Iterable[UsageRow], months: Iterable[UsageMonth], stored: Buc
     """A notice for each kind of figure that would count twice.
 
     `months`: another source holds it already for the same provider and month. `stored`: the same source holds it
-    already for the same model and time, in periods of another length or split where the other is not.
+    already for the same model and time, in periods of another length or split where the other is not. What these rows
+    would replace counts once.
     """
     rows = list(rows)
+    replaced = {row.identity for row in rows}
+    stored = {identity: bucket for identity, bucket in stored.items() if identity not in replaced}
     found: dict[tuple[str, str, str], set[date]] = defaultdict(set)
     for kind, provider, source, month in chain(_by_other_source(rows, months), _by_same_source(rows, stored)):
         found[kind, provider, source].add(month)

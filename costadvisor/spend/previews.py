@@ -9,6 +9,7 @@ import polars as pl
 from costadvisor.accounts.models import Organization
 from costadvisor.spend import staging
 from costadvisor.spend.formats import UsageRow
+from costadvisor.spend.formats.figures import NO_REQUESTS
 from costadvisor.spend.formats.mapped_csv import Choices, columns_sha256
 from costadvisor.spend.merging import Merge, rows_merged
 from costadvisor.spend.models import BillImport, ColumnMapping, PendingUpload, RequestChunk
@@ -66,7 +67,8 @@ def upload_preview(*, upload: PendingUpload) -> ImportPreview:
 
 
 def upload_merge(*, upload: PendingUpload, keep: staging.Keep | None = None) -> Merge:
-    """The upload's requests against the stored ones; `keep` is handed those that are new or revised."""
+    """The upload's requests against the stored ones; `keep` is handed those that are new or revised, and of how many
+    of the file's they are."""
     merge = Merge()
     known = RequestChunk.objects.filter(bill_import__organization=upload.organization, source=upload.format_name)
     if keep is None and not known.exists():
@@ -75,7 +77,7 @@ def upload_merge(*, upload: PendingUpload, keep: staging.Keep | None = None) -> 
         stored = requests_stored(organization=upload.organization, source=upload.format_name, part=part)
         kept = merge.part(part, stored, upload.format_name)
         if keep is not None:
-            keep(kept)
+            keep(kept, part.height)
     return merge
 
 
@@ -90,7 +92,8 @@ def requests_stored(
         last_arrival__gte=part["arrival"].min(),
     ).order_by("-bill_import_id", "id")
     for import_id, content in chunks.values_list("bill_import_id", "content").iterator(chunk_size=1):
-        yield import_id, pl.read_parquet(io.BytesIO(bytes(content)))
+        # Chunks of earlier versions lack columns that were added since.
+        yield import_id, pl.concat([NO_REQUESTS, pl.read_parquet(io.BytesIO(bytes(content)))], how="diagonal")
 
 
 def mapping_remembered(*, organization: Organization, columns: Sequence[str]) -> Choices | None:

@@ -7,20 +7,27 @@ left is the residual: a negotiated rate, a tier with prices of its own, use that
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
 from costadvisor.catalog.api_prices import UnknownPriceError, api_price_get, price_usage
+from costadvisor.catalog.makers import seller_find
+from costadvisor.common.money import money_text
 
+_NO_SELLER = ("langfuse",)
 _STANDARD_TIERS = ("", "default", "standard", "auto")
 CLOSE = Decimal("0.02")
 
 
 @dataclass(frozen=True)
 class DayOfUse:
-    """Sums of one day, model, source, tier and batch. `billed` and `credits` are of billed money only."""
+    """Sums of one day, model, source, tier and batch. `billed` and `credits` are of billed money only.
+
+    `file_list` is what the bill itself says to be the list price of `file_billed`, a part of `billed`; `estimated` what
+    a tool reckons without having been billed.
+    """
 
     day: date
     provider: str
@@ -37,6 +44,9 @@ class DayOfUse:
     output: int
     billed: Decimal | None
     credits: Decimal | None
+    file_list: Decimal | None = None
+    file_billed: Decimal | None = None
+    estimated: Decimal | None = None
 
     @property
     def tokens(self) -> int:
@@ -57,8 +67,26 @@ class Priced:
 
 
 @dataclass(frozen=True)
+class Tier:
+    """Use of a tier with prices of its own: at standard list prices, and as billed where the bill names the tier."""
+
+    name: str
+    priced: Decimal
+    billed: Decimal | None
+
+    def __str__(self) -> str:
+        amounts = f"{money_text(self.priced, 'USD')} at list is its use"
+        if self.billed is not None:
+            amounts = f"{money_text(self.billed, 'USD')} billed, {money_text(self.priced, 'USD')} at list"
+        return f"tier {self.name}, which has prices of its own: {amounts}"
+
+
+@dataclass(frozen=True)
 class Reconciled:
-    """One line of the comparison. `priced` is None where a price or the tokens are not known: never 0."""
+    """One line of the comparison. `priced` is None where a price or the tokens are not known: never 0.
+
+    `negotiated` is by how much the bill is below the list price that it names itself; None where it names none.
+    """
 
     when: date
     provider: str
@@ -67,7 +95,9 @@ class Reconciled:
     billed: Decimal | None
     credits: Decimal
     priced: Priced | None
-    tiers: tuple[str, ...]
+    tiers: tuple[Tier, ...]
+    negotiated: Decimal | None
+    estimated: Decimal | None
     why_not: str
 
     @property
@@ -84,8 +114,11 @@ class Reconciled:
     def explanation(self) -> str:
         """What is known to move the factor away from 1."""
         if self.factor is None:
-            return self.why_not
-        causes = [f"tier {tier}, which has prices of its own" for tier in self.tiers]
+            reckoned = self.estimated is not None and self.billed is None
+            return f"{self.why_not}; a tool reckons {money_text(self.estimated, 'USD')}" if reckoned else self.why_not
+        causes = [str(tier) for tier in self.tiers]
+        if self.negotiated:
+            causes.append(f"the bill names {money_text(self.negotiated, 'USD')} off its own list price")
         if abs(self.factor - 1) > CLOSE and not causes:
             causes = ["a negotiated rate, or use or money that one of the files does not have"]
         return "; ".join(causes) or "the list price explains it"
@@ -126,16 +159,22 @@ def listed_model(provider: str, model: str, on: date) -> str:
 def reconcile(use: Iterable[DayOfUse], *, by_day: bool = False, price: Price = at_list) -> list[Reconciled]:
     """By month or by day, newest first, then by provider and model."""
     groups: dict[tuple[date, str, str], list[DayOfUse]] = defaultdict(list)
-    for row in use:
+    for row in map(_sold, use):
         when = row.day if by_day else row.day.replace(day=1)
         groups[when, row.provider, listed_model(row.provider, row.model, row.day)].append(row)
     found = [_line(when, provider, model, rows, price) for (when, provider, model), rows in groups.items()]
     return sorted(found, key=lambda line: (-line.when.toordinal(), line.provider, line.model))
 
 
+def _sold(use: DayOfUse) -> DayOfUse:
+    """A log that names no provider is of the one that sells the model, so that it meets that one's bill and prices."""
+    seller = seller_find(use.model) if use.provider in _NO_SELLER else None
+    return use if seller is None else replace(use, provider=seller)
+
+
 def _line(when: date, provider: str, model: str, rows: Sequence[DayOfUse], price: Price) -> Reconciled:
     currencies = sorted({row.currency for row in rows if row.currency})
-    billed = [row.billed for row in rows if row.billed is not None]
+    billed = _known(row.billed for row in rows)
     used = _of_one_source(rows)
     priced = [price(row) for row in used]
     known = [one for one in priced if one is not None]
@@ -149,9 +188,32 @@ def _line(when: date, provider: str, model: str, rows: Sequence[DayOfUse], price
         billed=sum(billed, Decimal(0)) if billed and len(currencies) == 1 else None,
         credits=sum((row.credits for row in rows if row.credits is not None), Decimal(0)),
         priced=_sum(known) if compared else None,
-        tiers=tuple(sorted({row.tier for row in used if row.tier.lower() not in _STANDARD_TIERS and not row.batch})),
+        tiers=tuple(_tiers(rows, used, price)) if compared else (),
+        negotiated=_negotiated(rows),
+        estimated=_total(row.estimated for row in used),
         why_not=why_not,
     )
+
+
+def _tiers(rows: Sequence[DayOfUse], used: Sequence[DayOfUse], price: Price) -> Iterator[Tier]:
+    names = {row.tier for row in used if row.tier.lower() not in _STANDARD_TIERS and not row.batch}
+    for name in sorted(names):
+        priced = [one.total for one in (price(row) for row in used if row.tier == name) if one is not None]
+        yield Tier(name, sum(priced, Decimal(0)), _total(row.billed for row in rows if row.tier == name))
+
+
+def _negotiated(rows: Sequence[DayOfUse]) -> Decimal | None:
+    listed, billed = _total(row.file_list for row in rows), _total(row.file_billed for row in rows)
+    return None if listed is None or billed is None else listed - billed
+
+
+def _known(amounts: Iterable[Decimal | None]) -> list[Decimal]:
+    return [amount for amount in amounts if amount is not None]
+
+
+def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    known = _known(amounts)
+    return sum(known, Decimal(0)) if known else None
 
 
 _NOT_BILLED = "no billed money was imported for it"

@@ -12,7 +12,7 @@ from django.db.models.functions import TruncDate
 from costadvisor.accounts.models import Organization
 from costadvisor.spend.formats import UsageRow
 from costadvisor.spend.formats.amounts import EXACT, exact_sum
-from costadvisor.spend.models import BillImport, PendingUpload, SpendLine
+from costadvisor.spend.models import BillImport, PendingUpload, ProviderKey, SpendLine
 from costadvisor.spend.month import TYPED, UsageMonth
 from costadvisor.spend.plan import by_identity
 from costadvisor.spend.reconciliation import DayOfUse
@@ -27,6 +27,15 @@ def upload_find(*, organization: Organization, upload_id: int) -> PendingUpload 
 
 def import_find(*, organization: Organization, import_id: int) -> BillImport | None:
     return BillImport.objects.filter(organization=organization, pk=import_id).first()
+
+
+def provider_key_find(*, organization: Organization, key_id: int) -> ProviderKey | None:
+    return ProviderKey.objects.filter(organization=organization, pk=key_id).first()
+
+
+def provider_key_list(*, organization: Organization) -> QuerySet[ProviderKey]:
+    """By provider, each with its pulls."""
+    return ProviderKey.objects.filter(organization=organization).select_related("set_by").prefetch_related("pulls")
 
 
 def import_list(*, organization: Organization) -> QuerySet[BillImport]:
@@ -123,6 +132,7 @@ def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
     grouped = ("day", "provider", "model", "source", "tier", "batch", "currency")
     kinds = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     billed = Q(cost_basis="billed") | Q(source=TYPED)
+    listed = Q(cost_basis="billed", charge="usage", list_cost__isnull=False)
     sums = (
         lines.annotate(day=TruncDate("period_start", tzinfo=UTC))
         .values(*grouped)
@@ -131,6 +141,9 @@ def days_of_use(*, organization: Organization, since: date) -> list[DayOfUse]:
             requests_sum=Sum("requests"),
             billed=Sum("cost", filter=billed & Q(charge="usage")),
             credits=Sum("cost", filter=Q(charge__in=_CREDITS)),
+            file_list=Sum("list_cost", filter=listed),
+            file_billed=Sum("cost", filter=listed),
+            estimated=Sum("cost", filter=Q(cost_basis="estimated", charge="usage") & ~Q(source=TYPED)),
         )
     )
     return [_day_of_use(values, kinds) for values in sums.order_by(*grouped)]
@@ -144,8 +157,7 @@ def _day_of_use(values: dict[str, Any], kinds: Sequence[str]) -> DayOfUse:
         **tokens,
         batch=bool(values["batch"]),
         requests=values["requests_sum"],
-        billed=values["billed"],
-        credits=values["credits"],
+        **{name: values[name] for name in ("billed", "credits", "file_list", "file_billed", "estimated")},
     )
 
 

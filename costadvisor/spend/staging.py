@@ -4,12 +4,14 @@ The file itself is only kept there while it waits to be read: for its columns to
 answers, e-mail addresses and ids of end users are gone once it is read.
 """
 
+import hashlib
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +23,7 @@ from costadvisor.spend.formats.figures import usage_rows
 from costadvisor.spend.formats.reading import Reading
 from costadvisor.spend.models import PendingUpload
 
-Keep = Callable[[pl.DataFrame], None]
+Keep = Callable[[pl.DataFrame, int], None]
 _COPY_BYTES = 2**20
 
 
@@ -79,6 +81,54 @@ def file_forget(upload: PendingUpload) -> None:
 
 def file_of(upload: PendingUpload) -> Path:
     return folder_of(upload) / "file"
+
+
+def sha256_of(source: Path | BinaryIO) -> str:
+    """Of a whole file; a stream is left at its start."""
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return sha256_of(stream)
+    source.seek(0)
+    digest = hashlib.sha256()
+    while block := source.read(_COPY_BYTES):
+        digest.update(block)
+    source.seek(0)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The share done of reading or storing, and when the process that is at it was last heard of."""
+
+    share: float
+    heard_of_at: datetime
+
+
+def progress_of(upload: PendingUpload) -> Progress:
+    """In a file of the folder: what stores an import in one transaction can tell nothing by the database."""
+    path = folder_of(upload) / "progress"
+    try:
+        return Progress(float(path.read_text()), datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    except FileNotFoundError:  # not begun
+        return Progress(0.0, upload.created_at)
+
+
+class Teller:
+    """Tells the progress of an upload, once a second at most."""
+
+    EVERY_S = 1.0
+
+    def __init__(self, upload: PendingUpload) -> None:
+        self._path, self._told_at = folder_of(upload) / "progress", 0.0
+        self(0.0)
+
+    def __call__(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= self.EVERY_S or not self._told_at:
+            self._told_at = now
+            being_written = self._path.with_suffix(".new")
+            being_written.write_text(f"{share:.4f}")
+            being_written.replace(self._path)
 
 
 class Sink:

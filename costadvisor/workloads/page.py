@@ -1,14 +1,15 @@
 """A profile as its page shows it: rows of figures, and the week as a heat map. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from costadvisor.common.templatetags.figures import percent, quantity
-from costadvisor.workloads.profile import DEFAULT, HourlyShape, PeakToMean, Profile, QualityGate
+from costadvisor.workloads.profile import DEFAULT, Figure, HourlyShape, PeakToMean, Profile, QualityGate
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HEAT_LEVELS = 6
+_KNOWN_BY_LOGS = ("today_ttft_p95_ms", "today_tpot_p95_ms")
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,17 @@ class HeatMap:
 def figure_rows(profile: Profile) -> Iterator[FigureRow]:
     for field, label, shown in _FIGURES:
         figure = getattr(profile, field)
+        if figure.source == DEFAULT and figure.value is None and field in _KNOWN_BY_LOGS:
+            yield FigureRow(label, shown(None), "unknown", "no log of requests says")
+            continue
         source = "our default" if figure.source == DEFAULT else figure.source
-        yield FigureRow(label, shown(figure.value), figure.basis, source)
+        yield FigureRow(label, shown(figure.value) + _interval(figure, shown), figure.basis, source)
+
+
+def _interval(figure: Figure[Any], shown: Callable[[Any], str]) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    return f" (90 % interval {shown(figure.low)} to {shown(figure.high)})"
 
 
 def heat_map(shape: HourlyShape) -> HeatMap | None:
@@ -70,8 +80,8 @@ def _tokens(value: float) -> str:
     return f"{quantity(value)} tokens per request"
 
 
-def _milliseconds(value: float) -> str:
-    return f"{quantity(value)} ms"
+def _milliseconds(value: float | None) -> str:
+    return "not known" if value is None else f"{quantity(value)} ms"
 
 
 def _shape_text(shape: HourlyShape) -> str:
@@ -108,8 +118,11 @@ _FIGURES: tuple[tuple[str, str, Any], ...] = (
     ("growth_per_month", "Growth per month", percent),
     ("hourly_shape", "Shape of the week", _shape_text),
     ("burstiness", "Burstiness", _burstiness_text),
-    ("ttft_p95_ms", "Time to first token, p95", _milliseconds),
-    ("tpot_p95_ms", "Time per output token, p95", _milliseconds),
+    ("prefix_hit_share", "Shared beginnings of input", percent),
+    ("ttft_p95_ms", "Time to first token, p95, wanted", _milliseconds),
+    ("tpot_p95_ms", "Time per output token, p95, wanted", _milliseconds),
+    ("today_ttft_p95_ms", "Time to first token, p95, today", _milliseconds),
+    ("today_tpot_p95_ms", "Time per output token, p95, today", _milliseconds),
     ("privacy", "Privacy", _privacy_text),
     ("quality_gate", "Quality gate", _gate_text),
     ("max_commitment_months", "Longest commitment", _commitment_text),

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 HOURS_IN_WEEK = 168
 DEFAULT = "default"
 
-Basis = Literal["measured", "assumed"]
+# measured: a bill, a log or a trace shows it; stated: a person of the team said so; assumed: nobody did, our default.
+Basis = Literal["measured", "stated", "assumed"]
 Privacy = Literal["no_training", "zero_retention", "in_region", "own_vpc", "on_prem"]
 
 
@@ -45,15 +46,22 @@ T = TypeVar("T")
 
 
 class Figure(_Frozen, Generic[T]):
-    """A value, whether somebody measured or assumed it, and in words where it came from."""
+    """A value, on what basis, and in words where it came from; `low` and `high` end a 90 % interval where one is
+    known."""
 
     value: T
     basis: Basis
     source: str
+    low: float | None = None
+    high: float | None = None
 
 
 def measured(value: T, source: str) -> Figure[T]:
     return Figure(value=value, basis="measured", source=source)
+
+
+def stated(value: T, source: str) -> Figure[T]:
+    return Figure(value=value, basis="stated", source=source)
 
 
 def assumed(value: T, source: str = DEFAULT) -> Figure[T]:
@@ -62,7 +70,11 @@ def assumed(value: T, source: str = DEFAULT) -> Figure[T]:
 
 class Profile(_Frozen):
     """Units as in a case: tokens and requests are counts, shares are 0 to 1, weights are of the hours of the week
-    from Monday 00:00 UTC, `burstiness` is the gamma shape of arrivals inside the hour (1 is Poisson)."""
+    from Monday 00:00 UTC, `burstiness` is the gamma shape of arrivals inside the hour (1 is Poisson).
+
+    `prefix_hit_share` is what a replica's own prefix cache would find of all input. `ttft_p95_ms` and `tpot_p95_ms` are
+    what is wanted; `today_…` is what today's API does, None where no log says.
+    """
 
     requests_per_month: Figure[Positive]
     input_tokens: Figure[Positive]
@@ -72,8 +84,11 @@ class Profile(_Frozen):
     hourly_shape: Figure[HourlyShape] = assumed(PeakToMean(peak_to_mean=2))
     burstiness: Figure[Annotated[float, Field(gt=0, le=100)]] = assumed(1.0)
     growth_per_month: Figure[Annotated[float, Field(gt=-1, le=1)]] = assumed(0.0)
+    prefix_hit_share: Figure[Annotated[float, Field(ge=0, lt=1)]] = assumed(0.0)
     ttft_p95_ms: Figure[Positive] = assumed(1000.0)
     tpot_p95_ms: Figure[Positive] = assumed(50.0)
+    today_ttft_p95_ms: Figure[Positive | None] = assumed(None)
+    today_tpot_p95_ms: Figure[Positive | None] = assumed(None)
     privacy: Figure[tuple[Privacy, ...]] = assumed(())
     quality_gate: Figure[QualityGate | None] = assumed(None)
     max_commitment_months: Figure[Annotated[int, Field(ge=0, le=120)] | None] = assumed(None)
@@ -97,7 +112,8 @@ class LengthBucket(_Frozen):
 
 
 class Lengths(_Frozen):
-    """The joint distribution of a trace's lengths, in buckets, with the percentiles people ask for."""
+    """The joint distribution of requests' lengths, in buckets, with the percentiles people ask for (none of merged
+    traffic)."""
 
     source: str
     requests: int

@@ -1,5 +1,7 @@
 """One level of load, as asked for and as written down; both travel between the processes as JSON."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -121,6 +123,15 @@ class StepRow(NamedTuple):
             record.running,
             record.free_blocks,
         )
+
+
+def turns(steps: Sequence[StepRow]) -> list[StepRow]:
+    """The steps of a closed loop, which follow on each other, each counted from the end of the one before: what the
+    host does in between takes time as well, and belongs to the step that it prepares."""
+    rows = list(steps[:1])
+    for before, step in itertools.pairwise(steps):
+        rows.append(step._replace(started_s=before.ended_s, ms=1000 * (step.ended_s - before.ended_s)))
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

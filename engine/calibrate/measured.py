@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.calibrate.capacity import MaxRate, Metric
 from engine.calibrate.contention import CpuUse
-from engine.calibrate.level import LevelLog, LevelSpec, StepRow
+from engine.calibrate.level import LevelLog, LevelSpec, StepRow, turns
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
 from engine.calibrate.step_model import Fit
@@ -30,8 +30,9 @@ class MeasuredLevel:
 
     @property
     def quiet_steps(self) -> list[StepRow]:
-        """Iterations during which nobody else was using the CPU."""
-        return [step for step in self.log.steps if self.cpu.quiet(step.started_s, step.ended_s)]
+        """Iterations during which nobody else was using the CPU; in a closed loop with what lies between them."""
+        steps = self.log.steps if self.spec.open_loop else turns(self.log.steps)
+        return [step for step in steps if self.cpu.quiet(step.started_s, step.ended_s)]
 
     @property
     def disturbed(self) -> bool:

@@ -1,7 +1,7 @@
 """What a calibration says while it works: a bar on a terminal, JSON lines anywhere else.
 
-A line has `phase`, `percent` and `message`; `seconds_left` (also as `eta_s`), and while a level runs
-`output_tokens_per_s` (also as `tokens_per_s`); the last one `record` and `sha256`.
+A line has `phase`, `percent` and `message`; `seconds_left`, and while a level runs `output_tokens_per_s`; the last one
+`record` and `sha256`.
 """
 
 import json
@@ -15,7 +15,6 @@ from rich.text import Text
 
 from engine.calibrate.bench import Announce
 
-ALIASES = {"seconds_left": "eta_s", "output_tokens_per_s": "tokens_per_s"}
 LAST = ("done", "stopped")
 
 
@@ -30,7 +29,6 @@ class Lines:
         self._stream = stream
 
     def __call__(self, phase: str, percent: float, message: str, more: dict[str, Any]) -> None:
-        more = more | {alias: more[name] for name, alias in ALIASES.items() if name in more}
         line = {"phase": phase, "percent": round(percent, 1), "message": message, **more}
         print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 

@@ -12,31 +12,32 @@ a line with bends, `b·4 + b_4·(decode - 4)` for a few more than 4, and so is w
 buckets join: nothing jumps, and more of anything never takes less time. A line has bends only where levels that were
 left out are predicted better with them. A level that judges a model had no part in that choice either.
 
-Errors are relative, outliers (a neighbour's burst, a page fault) count little, and no slope is negative.
+Errors are relative, outliers (a neighbour's burst, a page fault) count little, and no slope is negative. So the fit is
+of a typical step, and is judged on typical steps. A request waits for the mean step, which the tail to the slow side
+makes longer: what comes out of the fit is stretched, decodes and prompts apart, until it adds up to the time that went
+by. Steps over twice a typical one are not the work's, and stay out of that.
 """
 
 import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from engine.calibrate.huber import Vector, huber
 
 TERMS = ("a_decode", "a_prefill", "mixed", "b", "c", "d", "e")
 KINDS = 2  # of steps, which come first; what follows adds time and is never negative
 KNOTS = (4, 16, 64)  # decode sequences where a bucket of the batch ends
 BEYOND_KNOT = 1.5  # times a knot: how far batches must reach for a bucket of their own
 WORTH_BENDING = 0.005  # of error on levels that were left out
+BURST = 2.0  # times a typical step: not the work's own time
 CHOOSING_STEPS = 300  # of a level, evenly taken, which are enough to choose by
 FEWEST_LEVELS = 3  # one held out, two to draw a line through
-HUBER = 0.05  # relative errors beyond this count linearly, not squared
-ROUNDS = 15
 MOST_MDAPE = 0.08  # on held-out levels; beyond it nothing is predicted
-
-Vector = NDArray[np.float64]
 
 
 class StepWork(Protocol):
@@ -108,6 +109,13 @@ class StepModel:
     def of(self, row: StepWork) -> float:
         return self.ms(row.decode_sequences, row.prefill_tokens, row.decode_context, row.prefill_pairs)
 
+    def stretched(self, decodes: float, prompts: float) -> "StepModel":
+        """What decodes cost and what prompts add to it, each times a factor."""
+        bends = tuple(Bend(bend.knot, decodes * bend.b, decodes * bend.d) for bend in self.bends)
+        of_decodes = {term: decodes * getattr(self, term) for term in ("a_decode", "b", "d")}
+        of_prompts = {term: prompts * getattr(self, term) for term in ("a_prefill", "mixed", "c", "e")}
+        return StepModel(**of_decodes, **of_prompts, bends=bends)
+
 
 @dataclass(frozen=True, slots=True)
 class Errors:
@@ -132,7 +140,8 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """How far off a model fitted on the other levels was on one level, by kind of step: without prompt tokens, with."""
+    """A model fitted on the other levels, and how far off it was on one level's typical steps, by kind of step: without
+    prompt tokens, with."""
 
     level: str
     model: StepModel
@@ -144,9 +153,8 @@ class HeldOut:
 class Fit:
     """A model of all levels with its coefficients' covariance (in their order), and every level held out once.
 
-    `fitted_mdape` is its error on the very steps it was fitted to. `unsteadiness` is how much longer those took in all
-    than it says: the model is of the machine as it mostly runs, and slow stretches, which it hardly follows, come on
-    top.
+    `fitted_mdape` is the typical error on the very steps it was fitted to. `unsteadiness` is how much longer steps took
+    in all than it says, with bursts and those of a slower machine, which it leaves out.
     """
 
     model: StepModel
@@ -185,21 +193,39 @@ def fit_levels(levels: Mapping[str, Sequence[StepWork]], slow: Sequence[StepWork
     """
     used = {name: rows for name, rows in levels.items() if rows}
     everything = _steps(used.values())
-    model, covariance = _fit(everything, _knots(used))
+    typical, covariance = _fit(everything, _knots(used))
+    model = _mean_preserving(typical, everything)
     held_out = []
     for name in used if len(used) >= FEWEST_LEVELS else ():
         others = _without(used, name)
         without, _ = _fit(_steps(others.values()), _knots(others))
-        held_out.append(_judged(name, without, used[name]))
+        judged = _judged(name, without, used[name])
+        held_out.append(replace(judged, model=_mean_preserving(without, _steps(others.values()))))
     taken = [*everything, *slow]
     return Fit(
         model=model,
         covariance=tuple(map(tuple, covariance.tolist())),
         steps=len(everything),
-        fitted_mdape=Errors.of(model, everything).mdape or 0.0,
+        fitted_mdape=Errors.of(typical, everything).mdape or 0.0,
         unsteadiness=max(0.0, sum(row.ms for row in taken) / sum(map(model.of, taken)) - 1),
         held_out=tuple(held_out),
     )
+
+
+def _mean_preserving(model: StepModel, rows: Sequence[StepWork]) -> StepModel:
+    """Stretched so that steps without prompt tokens take as long in all as `rows` did, and steps with them too."""
+    own = [row for row in rows if row.ms <= BURST * model.of(row)]
+    decodes, prompts = ([row for row in own if (row.prefill_tokens > 0) is kind] for kind in (False, True))
+    decode = _ratio(sum(row.ms for row in decodes), sum(map(model.of, decodes)))
+    stretched = model.stretched(decode, 0.0)
+    left = sum(row.ms for row in prompts) - sum(map(stretched.of, prompts))
+    added = sum(map(model.stretched(0.0, 1.0).of, prompts))
+    return model.stretched(decode, _ratio(left, added))
+
+
+def _ratio(took: float, predicted: float) -> float:
+    """1 where there is nothing to go by."""
+    return took / predicted if took > 0 and predicted > 0 else 1.0
 
 
 def _steps(levels: Iterable[Sequence[StepWork]]) -> list[StepWork]:
@@ -237,7 +263,7 @@ def _fit(rows: Sequence[StepWork], knots: Sequence[int]) -> tuple[StepModel, Vec
     ms = np.array([row.ms for row in rows])
     kept = [column for column in range(terms.shape[1]) if terms[:, column].any()]
     while True:
-        values, covariance = _huber(terms[:, kept] / ms[:, None])
+        values, covariance = huber(terms[:, kept] / ms[:, None])
         negative = [column for column, value in zip(kept, values, strict=True) if value < 0 and column >= KINDS]
         if not negative:
             break
@@ -269,18 +295,3 @@ def totals(rows: Iterable[StepWork], model: StepModel) -> list[float]:
     """Of all these steps, how much there is of what each coefficient counts; in their order."""
     summed: list[float] = _terms(list(rows), [bend.knot for bend in model.bends]).sum(axis=0).tolist()
     return summed
-
-
-def _huber(relative: Vector) -> tuple[Vector, Vector]:
-    """Solve `relative @ x ≈ 1` with Huber weights; returns x and its covariance. Scaled columns keep it sound."""
-    scale = np.abs(relative).max(axis=0)
-    columns = relative / scale
-    weights = np.ones(len(columns))
-    for _ in range(ROUNDS):
-        root = np.sqrt(weights)[:, None]
-        solved = np.linalg.lstsq(columns * root, root[:, 0], rcond=None)[0]
-        errors = np.abs(columns @ solved - 1)
-        weights = HUBER / np.maximum(errors, HUBER)
-    noise = float((weights * errors**2).sum() / max(1, len(columns) - len(scale)))
-    inverse = np.linalg.pinv((columns * weights[:, None]).T @ columns)
-    return solved / scale, noise * inverse / np.outer(scale, scale)

@@ -41,15 +41,11 @@ def refuse_unsupported(shape: ModelShape, limits: SchedulerConfig, device: tunin
         raise InputError(f"block_size is {limits.block_size}; on a GPU it must be a multiple of {tile}")
 
 
-def refuse_eight_bits(shape: ModelShape, options: EngineOptions, device: tuning.Device) -> None:
+def refuse_eight_bits(options: EngineOptions, device: tuning.Device) -> None:
     if "fp8" in (options.quantization, options.kv_dtype) and device.capability < FLOAT8_CAPABILITY:
         raise InputError(
             f"fp8 needs a GPU of compute capability 8.9 or later; this one has {device.capability / 10}: use "
             "--quantization int8, and leave --kv-dtype out"
-        )
-    if options.quantization != "none" and shape.experts is not None:
-        raise InputError(
-            f"quantization is {options.quantization}; on a GPU experts are kept in full so far: leave it out"
         )
 
 

@@ -20,7 +20,7 @@ from engine.cuda.frame import Frame, Slots, StepMemory, aligned
 from engine.cuda.graphs import Computed, Graphs, buckets
 from engine.cuda.launched import CudaLaunched, draws_on_device, placed, redraw
 from engine.cuda.limits import limits_of, most, most_tokens, refuse_eight_bits, refuse_unsupported, slots_of
-from engine.cuda.linear import make_linear
+from engine.cuda.linear import STORED, make_linear
 from engine.cuda.memory import KV_SHARE_OF_WHAT_IS_LEFT, left_by, room_for
 from engine.cuda.operations import TRITON
 from engine.cuda.rows import DeviceRows
@@ -54,7 +54,7 @@ class CudaRunner:
         self._limits = limits = limits_of(shape, options)
         device = tuning.device_of(place)
         refuse_unsupported(shape, limits, device, group.shard)
-        refuse_eight_bits(shape, options, device)
+        refuse_eight_bits(options, device)
         dtype = options.dtype or ("bfloat16" if place.type == "cuda" else "float32")
         kv_dtype = "float8_e4m3fn" if options.kv_dtype == "fp8" else dtype
         self._dtype: torch.dtype = getattr(torch, dtype)
@@ -68,6 +68,7 @@ class CudaRunner:
                     dummy=options.dummy_weights,
                     quantization=options.quantization,
                     make_linear=make_linear(options.quantization),
+                    experts_in=STORED.get(options.quantization),
                     shard=group.shard,
                     device=place,
                 )

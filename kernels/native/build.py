@@ -15,6 +15,9 @@ HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 VECTORIZED = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", *VECTORIZED]
 
+CPU = Path("/proc/cpuinfo")
+INSTRUCTIONS = ("flags", "Features", "CPU part")  # lines that tell what -march=native means: on x86, and on ARM
+
 KINDS = {"*": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float, "?": ctypes.c_bool}
 PLAIN = ("float", "bfloat16")
 WITH_NORMS = ("float_float", "bfloat16_bfloat16", "bfloat16_float")
@@ -45,13 +48,15 @@ def library() -> ctypes.CDLL:
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         raise Unavailable("no C++ compiler (c++ or g++) on the PATH")
-    built = _cache_folder() / f"native-{_identity(compiler)}.so"
-    if not built.is_file():
-        _compile(compiler, built)
     try:
+        built = _cache_folder() / f"native-{_identity(compiler)}.so"
+        if not built.is_file():
+            _compile(compiler, built)
         loaded = ctypes.CDLL(str(built))
+    except subprocess.CalledProcessError as error:
+        raise Unavailable(f"{compiler} could not compile the operations: {error.stderr.strip()[:300]}") from None
     except OSError as error:
-        raise Unavailable(f"the compiled operations can't be loaded: {error}") from None
+        raise Unavailable(f"the operations can't be compiled and loaded: {error}") from None
     for name, (arguments, types) in FUNCTIONS.items():
         for suffix in types:
             getattr(loaded, f"{name}_{suffix}").argtypes = [KINDS[kind] for kind in arguments]
@@ -77,22 +82,17 @@ def _cache_folder() -> Path:
 
 def _identity(compiler: str) -> str:
     """Changes with the source, the compiler and the CPU, as a home folder may be shared between machines."""
-    cpu = Path("/proc/cpuinfo")
-    flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.is_file() else []
+    lines = CPU.read_text().splitlines() if CPU.is_file() else []
+    cpu = sorted({line for line in lines if line.startswith(INSTRUCTIONS)})
     version = subprocess.run([compiler, "--version"], check=False, capture_output=True, text=True).stdout
-    parts = [*(source.read_text() for source in (*SOURCES, *HEADERS)), compiler, version, *FLAGS, *flags]
+    parts = [*(source.read_text() for source in (*SOURCES, *HEADERS)), compiler, version, *FLAGS, *cpu]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _compile(compiler: str, built: Path) -> None:
     """Beside its place and then into it, so that two processes that start together do each other no harm."""
-    try:
-        built.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-            fresh = Path(folder) / built.name
-            subprocess.run([compiler, *FLAGS, "-o", fresh, *SOURCES], check=True, capture_output=True, text=True)
-            fresh.replace(built)
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"{compiler} could not compile the operations: {error.stderr.strip()[:300]}") from None
-    except OSError as error:
-        raise Unavailable(f"the operations could not be compiled: {error}") from None
+    built.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
+        fresh = Path(folder) / built.name
+        subprocess.run([compiler, *FLAGS, "-o", fresh, *SOURCES], check=True, capture_output=True, text=True)
+        fresh.replace(built)

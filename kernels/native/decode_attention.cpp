@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr int64_t SIDE = 16;       // tokens whose scores are computed together
+constexpr int64_t SIDE = 16;       // numbers of a Vector, and tokens whose scores are computed together
 constexpr int64_t MOST_HEADS = 4;  // query heads whose sums, with 64 columns, fit into registers
 
 // Sums of the products of two rows, not added up yet.

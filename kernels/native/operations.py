@@ -8,9 +8,10 @@ import ctypes
 import torch
 from torch import Tensor
 
-from kernels.native.build import library
+from kernels.native.build import Unavailable, library
 
 NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
+MOST_HEAD_DIM = 512  # of which attention of prompts keeps a tile of context
 
 
 class _Cache(ctypes.Structure):
@@ -18,6 +19,13 @@ class _Cache(ctypes.Structure):
         ("start", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("values", "block", "head", "block_size", "kv_heads", "dim")),
     ]
+
+
+def prepare(head_dim: int) -> None:
+    """Compile all of this, for heads of so many numbers. Raises `build.Unavailable` where it can't be had."""
+    if head_dim > MOST_HEAD_DIM:
+        raise Unavailable(f"they take heads of up to {MOST_HEAD_DIM} numbers, and this model's have {head_dim}")
+    library()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

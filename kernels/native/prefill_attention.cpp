@@ -100,7 +100,7 @@ class Attention {
     typedef typename W::Word Word;
     static constexpr int64_t DEPTH = D / W::LENGTH;
 
-    // Queries of one head group, and the first and the last position of any of them.
+    // Queries of one head group and their positions, which never descend.
     struct Strip {
         Word queries[DEPTH * COLUMNS];
         float sums[D * COLUMNS], most[COLUMNS], shares[COLUMNS];
@@ -152,7 +152,7 @@ class Attention {
             W::copy(key, cache.dim, keys + (at - begin) * DEPTH);
             rows[at - begin] = key + cache.values;
         }
-        std::fill(rows + end - begin, rows + TILE, nothing);
+        std::fill(rows + (end - begin), rows + TILE, nothing);
         for (int64_t slot = 0; slot < TILE; slot += W::LENGTH)
             W::pair(rows + slot, cache.dim, values + slot / W::LENGTH * D);
     }

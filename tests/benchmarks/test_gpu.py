@@ -78,7 +78,7 @@ def test_a_dry_run_walks_every_part_and_prints_a_table(tmp_path: Path) -> None:
     assert (config["device"], config["operations"]) == ("cuda", "triton"), "the way that is measured on a GPU"
     assert config["graphs"] > 0
     assert job["rows"][1]["software"]["vllm"] == "0.26.0"
-    assert "17 of 17 right" in done.stdout
+    assert "18 of 18 right" in done.stdout
     for name in ("QK-norm + RoPE", "nano 0.6B: Qwen3-0.6B with dummy weights", "transformers static", "mean nothing"):
         assert name in done.stdout
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 import transformers
 
-from engine.config import Experts, ModelShape
+from engine.config import EngineOptions, Experts, ModelShape
 from engine.errors import InputError
 from engine.rope import Linear, LongRope, Rope
+from engine.runner import resolve
 from tests.engine.conftest import CHECKPOINTS
 
 SIZES = {
@@ -96,8 +97,19 @@ def test_mistral_slides_by_default_and_not_when_told_so() -> None:
             {"model_type": "phi3", "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}},
             "short_factor has 1 numbers; 16 rotated values need 8",
         ),
+        ({"model_type": "llama", "head_dim": 9}, "9 of the 9 numbers of a head are to be rotated; it must be an even"),
+        ({"model_type": "phi3", "partial_rotary_factor": 1.5}, "24 of the 16 numbers of a head are to be rotated"),
     ],
 )
 def test_what_the_decoder_does_not_compute_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         ModelShape.from_config(SIZES | change)
+
+
+def test_heads_too_large_for_native_operations_are_left_to_pytorch() -> None:
+    shape = ModelShape.from_config(SIZES | {"model_type": "llama", "head_dim": 576})
+    assert resolve(shape, EngineOptions()).operations == "reference"
+    with pytest.raises(
+        InputError, match="asked for, but they take heads of up to 512 numbers, and this model's have 576"
+    ):
+        resolve(shape, EngineOptions(native=True))

@@ -157,12 +157,15 @@ def test_a_failing_step_ends_its_requests_and_nothing_else(
 
 def test_what_a_caller_gets_wrong_is_refused_and_nothing_queued(model: Path) -> None:
     engine = start(model)
-    for prompt, params, words in (
+    cases: list[tuple[Any, SamplingParams, str]] = [
         ([1, 320], GREEDY, "whole numbers from 0 to 319"),
+        ("hello", GREEDY, "as the tokenizer's encode makes of a text"),
+        (1, GREEDY, "prompt_token_ids must be a list"),
         ([], GREEDY, "the prompt is empty"),
         ([1], SamplingParams(stop=("x",)), "no tokenizer"),
         ([1] * 200, SamplingParams(max_tokens=400), "exceed the model's length"),
-    ):
+    ]
+    for prompt, params, words in cases:
         with pytest.raises(InputError, match=words):
             engine.add(prompt, params)
     assert engine.idle
@@ -196,3 +199,14 @@ def test_ten_thousand_requests_with_random_cancels_leave_memory_flat(model: Path
     serve(1000)
     before = serve(4500)
     assert (serve(4500) - before) >> 20 < 8
+
+
+def test_parameters_may_be_written_as_json_has_them() -> None:
+    loose: dict[str, Any] = {"stop": "x", "stop_token_ids": [3, 4], "logit_bias": {"42": -5}}
+    exact = SamplingParams(stop=("x",), stop_token_ids=(3, 4), logit_bias={42: -5})
+    assert SamplingParams(**loose) == SamplingParams.from_json(loose) == exact
+    assert SamplingParams(**loose | {"stop": ["x"]}) == exact
+    refused: list[dict[str, Any]] = [{"stop": 5}, {"stop": [""]}, {"stop_token_ids": ["a"]}, {"logit_bias": {"a": 1}}]
+    for wrong in refused:
+        with pytest.raises(InputError, match=f"^{next(iter(wrong))} is"):
+            SamplingParams(**wrong)

@@ -177,7 +177,8 @@ def dense(weights: Weights) -> tuple[Dense, Dense]:
     ],
 )
 def test_what_the_heads_do_not_divide_is_refused(heads: int, kv_heads: int, ranks: int, possible: str) -> None:
-    config = transformers.LlamaConfig(**SMALL | {"num_attention_heads": heads, "num_key_value_heads": kv_heads})
+    counts = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 8}
+    config = transformers.LlamaConfig(**SMALL | counts)
     message = f"tensor_parallel is {ranks}; a model of {heads} attention heads and {kv_heads} KV heads can be dealt"
     with pytest.raises(InputError, match=f"{message} out to {possible}$"):
         check_divides(ModelShape.from_config(config.to_dict()), ranks)

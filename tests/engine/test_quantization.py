@@ -77,8 +77,8 @@ def test_rounding_of_weights_is_bounded(kind: str) -> None:
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_int8_products_lose_no_more_than_their_type_and_depend_on_no_batch(dtype: torch.dtype, native: bool) -> None:
-    weight, bias = torch.randn(130, 200), torch.randn(130).to(dtype)
-    x = torch.randn(300, 200).to(dtype)
+    weight, bias = torch.randn(130, 224), torch.randn(130).to(dtype)
+    x = torch.randn(300, 224).to(dtype)
     linear = make_linear("int8", native=native)(weight.to(dtype), bias)
     small, scales = quantize(weight.to(dtype), torch.int8)
     exact = F.linear(x.double(), small.double() * scales.double()[:, None], bias.double())

@@ -113,11 +113,12 @@ def inputs_built() -> None:
     inputs.finish_step(requests, integers(256), integers(257), wide(256))
 
 
-def mixture(tokens: int) -> None:
+def mixture(tokens: int, kind: torch.dtype = torch.bfloat16) -> None:
     """128 experts of which each token takes 8, as in Qwen3-30B-A3B."""
     shares, chosen = empty(tokens, 8, dtype=torch.float32), wide(tokens, 8)
-    experts = empty(128, 1536, 2048), empty(128, 2048, 768)
-    moe.experts(empty(tokens, 2048), shares, chosen, *experts, mlp.silu_mul)
+    experts = empty(128, 1536, 2048, dtype=kind), empty(128, 2048, 768, dtype=kind)
+    scales = empty(128, 1536, dtype=torch.float32), empty(128, 2048, dtype=torch.float32)
+    moe.experts(empty(tokens, 2048), shares, chosen, *experts, mlp.silu_mul, None if kind is torch.bfloat16 else scales)
 
 
 def eight_bits(tokens: int, kind: torch.dtype) -> None:
@@ -159,6 +160,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "router": lambda: moe.route(empty(64, 128), 8, True),
     "experts, 64 tokens": lambda: mixture(64),
     "experts, 16384 tokens": lambda: mixture(16384),
+    "int8 experts, 64 tokens": lambda: mixture(64, torch.int8),
+    "int8 experts, 16384 tokens": lambda: mixture(16384, torch.int8),
     "int8, 16 tokens": lambda: eight_bits(16, torch.int8),
     "int8, 64 tokens": lambda: eight_bits(64, torch.int8),
     "int8, 4096 tokens": lambda: eight_bits(4096, torch.int8),
@@ -170,6 +173,8 @@ FLOAT8_CASES: dict[str, Callable[[], Any]] = {
     "D128, float8": lambda: projected(128, True, FLOAT8),
     "float8, 16 tokens": lambda: eight_bits(16, FLOAT8),
     "float8, 4096 tokens": lambda: eight_bits(4096, FLOAT8),
+    "float8 experts, 64 tokens": lambda: mixture(64, FLOAT8),
+    "float8 experts, 16384 tokens": lambda: mixture(16384, FLOAT8),
 }
 
 

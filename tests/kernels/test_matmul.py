@@ -37,7 +37,7 @@ def test_experts_with_none_one_or_many_tokens(tokens: int, dtype: torch.dtype) -
     )
     chosen = torch.tensor([[0, 1], *([0, expert] for expert in [2, 3, 5] * 20)])[:tokens]
     shares = torch.rand(tokens, 2)
-    got = moe.experts(x, shares, chosen, gate_up, down, mlp.silu_mul, SMALL)
+    got = moe.experts(x, shares, chosen, gate_up, down, mlp.silu_mul, launch=SMALL)
     want = reference.experts(x, shares, chosen, gate_up, down, reference.silu_mul)
     torch.testing.assert_close(got, want, rtol=1e-2, atol=1e-5 if dtype == torch.float32 else 5e-3)
     for token in range(tokens):
@@ -46,6 +46,26 @@ def test_experts_with_none_one_or_many_tokens(tokens: int, dtype: torch.dtype) -
             gate, up = (gate_up[expert].float() @ x[token].float()).chunk(2)
             want += share * (down[expert].float() @ (F.silu(gate) * up))
         torch.testing.assert_close(got[token].float(), want, rtol=1e-2, atol=1e-5 if dtype == torch.float32 else 5e-3)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_experts_in_eight_bits(dtype: torch.dtype, kind: torch.dtype) -> None:
+    """Each output of each expert has a scale of its own."""
+    torch.manual_seed(0)
+    count, size, inner = 3, 24, 20
+    x, shares = torch.randn(7, size).to(dtype), torch.rand(7, 2)
+    chosen = torch.tensor([[0, 2], [2, 0]] * 3 + [[1, 2]])
+    gate_up = torch.randint(-100, 100, (count, 2 * inner, size)).to(kind)
+    down = torch.randint(-100, 100, (count, size, inner)).to(kind)
+    scales = torch.rand(count, 2 * inner) / 500, torch.rand(count, size) / 500
+    got = moe.experts(x, shares, chosen, gate_up, down, mlp.silu_mul, scales, SMALL)
+    wide = gate_up.float() * scales[0][..., None], down.float() * scales[1][..., None]
+    want = reference.experts(x.float(), shares, chosen, wide[0], wide[1], reference.silu_mul)
+    atol = 1e-5 if dtype == torch.float32 else 5e-3
+    torch.testing.assert_close(got.float(), want, rtol=1e-2, atol=atol)
+    again = reference.experts(x, shares, chosen, gate_up, down, reference.silu_mul, scales)
+    torch.testing.assert_close(again.float(), want, rtol=1e-2, atol=atol)
 
 
 @pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn], ids=str)

@@ -52,6 +52,13 @@ def test_gated_activations_at_any_size_of_number(dtype: torch.dtype) -> None:
     close(native.gelu_tanh_mul(packed), reference.gelu_tanh_mul(packed.clone()))
 
 
+def test_gelu_keeps_its_digits_where_it_is_small() -> None:
+    gate = torch.linspace(-5, 5, 1001)
+    wanted = torch.nn.functional.gelu(gate.double(), approximate="tanh").float()
+    got = native.gelu_tanh_mul(torch.stack([gate, torch.ones_like(gate)], dim=-1))[:, 0]
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("heads", "kv_heads", "dim", "turned"), [(9, 3, 64, 64), (4, 2, 128, 96), (16, 1, 256, 256)])
 def test_rope_and_kv_write(heads: int, kv_heads: int, dim: int, turned: int, dtype: torch.dtype) -> None:
@@ -73,23 +80,26 @@ def test_rope_and_kv_write(heads: int, kv_heads: int, dim: int, turned: int, dty
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("cap", [None, 5.0])
 @pytest.mark.parametrize("window", [None, 1, 20])
-@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(9, 3, 64), (4, 4, 128), (3, 1, 80), (16, 1, 256)])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "dim", "size"),
+    [(9, 3, 64, SIZE), (4, 4, 128, SIZE), (5, 1, 80, SIZE), (16, 1, 256, SIZE), (2, 1, 24, 5), (3, 1, 64, 40)],
+)
 def test_decode_attention(
-    heads: int, kv_heads: int, dim: int, window: int | None, cap: float | None, dtype: torch.dtype
+    heads: int, kv_heads: int, dim: int, size: int, window: int | None, cap: float | None, dtype: torch.dtype
 ) -> None:
     """What no token has been written to is NaN: slots past each length, and the block that pads the tables."""
-    lengths = torch.tensor([1, SIZE - 1, SIZE, SIZE + 1, 50, 64])
+    lengths = torch.tensor([1, size - 1, size, size + 1, 3 * size + 2, 4 * size])
     tables = torch.randperm(24).view(6, 4) + 1
-    cache = torch.full((2, kv_heads, 25, SIZE, dim), math.nan).to(dtype).transpose(1, 2)
+    cache = torch.full((2, kv_heads, 25, size, dim), math.nan).to(dtype).transpose(1, 2)
     for table, length in zip(tables, lengths.tolist(), strict=True):
         for place in range(length):
-            cache[:, table[place // SIZE], :, place % SIZE] = torch.randn(2, kv_heads, dim).to(dtype)
-    padded = torch.where(torch.arange(4) * SIZE < lengths[:, None], tables, 0).int()
+            cache[:, table[place // size], :, place % size] = torch.randn(2, kv_heads, dim).to(dtype)
+    padded = torch.where(torch.arange(4) * size < lengths[:, None], tables, 0).int()
     queries = torch.randn(7, heads, dim).to(dtype)
     got = torch.full_like(queries, 3.0)
     native.decode_attention(queries, cache, padded, lengths, window, dim**-0.5, got, cap)
     assert torch.equal(got[6], torch.full_like(got[6], 3.0)), "the last row is not a decode"
-    group = reference.decode_group(0, tables, lengths, SIZE, window, dtype)
+    group = reference.decode_group(0, tables, lengths, size, window, dtype)
     wanted = torch.empty_like(queries)
     reference.decode_attention(queries, cache.nan_to_num(), [group], dim**-0.5, wanted, cap)
     close(got[:6], wanted[:6])
@@ -134,7 +144,11 @@ def test_matrix_products(rows: int, outputs: int, inputs: int, biased: bool) -> 
     bias = torch.randn(outputs) if biased else None
     weight = torch.randn(outputs, inputs).bfloat16()
     wanted = torch.nn.functional.linear(x.float(), weight.float(), bias).bfloat16()
-    close(matmul.linear(x, matmul.pack(weight), bias), wanted)
+    packed = matmul.pack(weight)
+    got = matmul.linear(x, packed, bias)
+    close(got, wanted)
+    for row in range(rows):
+        assert torch.equal(matmul.linear(x[row : row + 1], packed, bias)[0], got[row])
 
 
 @pytest.mark.parametrize("rows", [1, 16, 17, 70])
@@ -172,11 +186,49 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list((tmp_path / "costadvisor").iterdir()), "nothing half-done stays"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CXX", "no-such-compiler -O1", r"No such file or directory: 'no-such-compiler -O1'"),
+        ("XDG_CACHE_HOME", "/" + 300 * "x", r"File name too long"),
+    ],
+)
+def test_what_the_system_refuses_is_named(name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    build.library.cache_clear()
+    with pytest.raises(build.Unavailable, match=words):
+        build.library()
+
+
+def test_machines_that_share_a_home_share_what_is_compiled_only_if_their_cpus_are_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    different = [
+        "flags\t\t: sse2 avx2\n",
+        "flags\t\t: sse2 avx2 avx512f\n",
+        "Features\t: fp asimd\nCPU part\t: 0xd0c\n",
+        "Features\t: fp asimd sve\nCPU part\t: 0xd0c\n",
+        "Features\t: fp asimd\nCPU part\t: 0xd40\n",
+    ]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(
+        build, "_compile", lambda compiler, built: (built.parent.mkdir(exist_ok=True, parents=True), built.touch())
+    )
+    for megahertz in (2000, 3000):
+        for cpu in different:
+            build.CPU.write_text(2 * f"{cpu}cpu MHz\t\t: {megahertz}\n\n")
+            build.library.cache_clear()
+            with pytest.raises(build.Unavailable, match="file too short"):
+                build.library()
+    assert len(list((tmp_path / "cache" / "costadvisor").iterdir())) == len(different)
+
+
 def test_a_library_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "_compile", lambda compiler, built: (built.parent.mkdir(), built.touch()))
     build.library.cache_clear()
-    with pytest.raises(build.Unavailable, match=r"can't be loaded: .*file too short"):
+    with pytest.raises(build.Unavailable, match=r"can't be compiled and loaded: .*file too short"):
         build.library()
     build.library.cache_clear()
 

@@ -127,6 +127,8 @@ def _answers(record: Record, job: CalibrationJob) -> Iterator[tuple[str, str, st
     yield "model", record.model.name, _model_name(job)
     if job.device != Device.AUTO:
         yield "device", record.hardware.device, job.device
+    asked = job.lengths.get("prefix_hit_share", 0)
+    yield "share of shared prompt", f"{workload.prefix_hit_share:.6g}", f"{asked:.6g}"
     yield "mean request", _lengths(workload.mean_input_tokens, workload.mean_output_tokens), _lengths(*_mean(job))
 
 

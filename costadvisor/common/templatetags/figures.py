@@ -16,6 +16,12 @@ def amount(value: Decimal | None) -> str:
 
 
 @register.filter
+def exact(value: Decimal | None) -> str:
+    """A price to its last digit, without zeros behind it: `0.025`."""
+    return money.UNKNOWN if value is None else format(value.normalize(), "f")
+
+
+@register.filter
 def in_currency(value: Decimal | None, currency: str) -> str:
     return money.money_text(value, currency)
 

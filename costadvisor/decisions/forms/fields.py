@@ -9,7 +9,7 @@ from django import forms
 from costadvisor.catalog.snapshot import snapshot
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.written import published_quality
-from costadvisor.workloads.forms import PRIVACY_CHOICES
+from costadvisor.workloads.forms.described import PRIVACY_CHOICES
 
 PRICES = ("input_usd_per_mtok", "cached_input_usd_per_mtok", "output_usd_per_mtok")
 

@@ -11,8 +11,11 @@ from costadvisor.spend.formats.cells import Cells, day_of
 NAME = "anthropic_cost_csv"
 LABEL = "Anthropic console costs (CSV)"
 MARKS = ("usage_date_utc", "model", "token_type", "cost_usd")
-COLUMNS = (*MARKS, "workspace", "api_key", "usage_type", "context_window", "cost_type")
-MAPPING = {"cost": "cost_usd, in dollars, as billed", "tokens": "not in this file"}
+COLUMNS = (*MARKS, "list_price_usd", "workspace", "api_key", "usage_type", "context_window", "cost_type")
+MAPPING = {
+    "cost": "cost_usd, in dollars, as billed; list_price_usd is kept beside it",
+    "tokens": "not in this file",
+}
 _CHARGES = {"": "usage", "token": "usage", "tokens": "usage", "web_search": "tool", "code_execution": "tool"}
 
 
@@ -32,6 +35,7 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
         tier=kind,
         batch=kind.str.to_lowercase() == "batch",
         cost=cost,
+        list_cost=cells.money("list_price_usd"),
         currency="USD",
         cost_basis="billed",
     )

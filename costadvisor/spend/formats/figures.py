@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
-from costadvisor.spend.formats.amounts import from_values, limb_names
+from costadvisor.spend.formats.amounts import EXACT, from_values, limb_names
 from costadvisor.spend.formats.row import UsageRow
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -16,12 +17,14 @@ KEYS: dict[str, Any] = {
     "invoice_month": pl.String,
 }  # fmt: skip
 COUNTS = ("requests", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
-MONEY = ("cost", "billed_cost")
+MONEY = ("cost", "billed_cost", "list_cost")
+BILLIONTH = Decimal("1e-9")  # what is stored of amounts beside the cost
 SUMMED = (*COUNTS, *(limb for name in MONEY for limb in limb_names(name)))
 # Of a log with a row a request: its identity as a number, when it came and what it took.
 REQUEST = {"request_id": pl.UInt64, "arrival": MOMENT, "ttft_ms": pl.Int64, "total_ms": pl.Int64}
 SCHEMA: dict[str, Any] = KEYS | dict.fromkeys(SUMMED, pl.Int64)
 NOTHING = pl.DataFrame(schema={"source": pl.String} | SCHEMA | {"rows": pl.Int64})
+NO_REQUESTS = pl.DataFrame(schema=SCHEMA | REQUEST)
 HOUR = timedelta(hours=1)
 
 
@@ -46,4 +49,10 @@ def usage_rows(frame: pl.DataFrame) -> Iterator[UsageRow]:
         kept: dict[str, Any] = {name: values[name] for name in ("source", *KEYS, *COUNTS)}
         for moment in ("period_start", "period_end"):
             kept[moment] = kept[moment].astimezone(UTC)
-        yield UsageRow(**kept, cost=from_values(values, "cost"), billed_cost=from_values(values, "billed_cost"))
+        listed = from_values(values, "list_cost")
+        yield UsageRow(
+            **kept,
+            cost=from_values(values, "cost"),
+            billed_cost=from_values(values, "billed_cost"),
+            list_cost=None if listed is None else EXACT.quantize(listed, BILLIONTH),
+        )

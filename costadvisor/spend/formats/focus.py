@@ -20,10 +20,10 @@ MARKS = (
 )  # fmt: skip
 COLUMNS = (
     *MARKS, "chargeclass", "chargedescription", "billingperiodstart", "consumedquantity", "consumedunit",
-    "pricingquantity", "pricingunit", "skumeter", "subaccountid",
+    "listcost", "pricingquantity", "pricingunit", "skumeter", "subaccountid",
 )  # fmt: skip
 MAPPING = {
-    "cost": "EffectiveCost; BilledCost is kept beside it",
+    "cost": "EffectiveCost; BilledCost and ListCost are kept beside it",
     "tokens": "ConsumedQuantity × ConsumedUnit (else PricingQuantity × PricingUnit), by the kind that SkuMeter names",
     "model": "SkuMeter, else ChargeDescription, before the kind",
 }
@@ -66,6 +66,7 @@ def rows(cells: Cells) -> Iterator[pl.DataFrame]:
         charge=charge,
         cost=effective,
         billed_cost=billed,
+        list_cost=cells.money("listcost"),
         currency=currency,
         cost_basis="billed",
         invoice_month=_month(cells),

@@ -25,14 +25,19 @@ Record = tuple[str, Json | None, str]  # where it stands; its fields, or None an
 
 
 class JsonTable:
-    def __init__(self, label: str, records: Iterator[Record], *, more_pages: bool) -> None:
+    def __init__(self, label: str, records: Iterator[Record], pages: "_Pages | None" = None) -> None:
         self.label = label
-        self.more_pages = more_pages
+        self._pages = pages
         self._first = list(islice(records, _LOOKED_AT))
         self._records = records
         self.columns = list(dict.fromkeys(name for _, fields, _ in self._first for name in fields or {}))
         self.header = self.columns
         self.header_place = "its records"
+
+    @property
+    def more_pages(self) -> bool:
+        """Once all parts are read: whether the last page says that there are more."""
+        return self._pages is not None and self._pages.more
 
     def parts(self, wanted: Iterable[str]) -> Iterator[Cells]:
         names = list(wanted)
@@ -82,20 +87,41 @@ def table(label: str, stream: BinaryIO, limits: Limits) -> JsonTable:
     if not isinstance(first_value, dict | list):
         raise Unreadable(placed(label, "file"), "file", _BROKEN)
     pages = first_value if isinstance(first_value, list) else [first_value]
-    more = bool(pages) and isinstance(pages[-1], dict) and pages[-1].get("has_more") is True
-    return JsonTable(label, _in_pages(pages, label), more_pages=more)
+    return _table_of_pages(label, pages)
 
 
 def _lines(label: str, first: bytes, second: bytes, stream: BinaryIO, limits: Limits) -> JsonTable:
     rest = chain([first, second], iter(lambda: stream.readline(limits.json_bytes + 1), b""))
     if isinstance(_loaded(first), dict) and _list_in(_loaded(first)) is not None:
-        pages = [(number, _loaded(line)) for number, line in enumerate(rest, 1) if line.strip()]
-        wrong = next((number for number, page in pages if not isinstance(page, dict)), None)
-        if wrong is not None:
-            raise Unreadable(placed(label, f"line {wrong}"), "line", _BROKEN)
-        more = pages[-1][1].get("has_more") is True
-        return JsonTable(label, _in_pages([page for _, page in pages], label), more_pages=more)
-    return JsonTable(label, _in_lines(rest), more_pages=False)
+        return _table_of_pages(label, _page_a_line(rest, label))
+    return JsonTable(label, _in_lines(rest))
+
+
+class _Pages:
+    """Pages one after another, remembering whether the last one given says that there are more."""
+
+    def __init__(self, pages: Iterable[Any]) -> None:
+        self._inner, self.more = pages, False
+
+    def __iter__(self) -> Iterator[Any]:
+        for page in self._inner:
+            self.more = isinstance(page, dict) and page.get("has_more") is True
+            yield page
+
+
+def _table_of_pages(label: str, inner: Iterable[Any]) -> JsonTable:
+    pages = _Pages(inner)
+    return JsonTable(label, _in_pages(pages, label), pages)
+
+
+def _page_a_line(lines: Iterable[bytes], label: str) -> Iterator[Json]:
+    """One page in memory at a time."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            page = _loaded(line)
+            if not isinstance(page, dict):
+                raise Unreadable(placed(label, f"line {number}"), "line", _BROKEN)
+            yield page
 
 
 def _in_lines(lines: Iterable[bytes]) -> Iterator[Record]:
@@ -108,8 +134,8 @@ def _in_lines(lines: Iterable[bytes]) -> Iterator[Record]:
                 yield f"line {number}", None, "line is not a JSON object"
 
 
-def _in_pages(pages: list[Any], label: str) -> Iterator[Record]:
-    """Entries are numbered through all pages."""
+def _in_pages(pages: Iterable[Any], label: str) -> Iterator[Record]:
+    """Entries are numbered through all pages. Raises Unreadable for a page that is none."""
     number = 0
     for page in pages:
         if not isinstance(page, dict):

@@ -54,6 +54,28 @@ class Reading:
         return tuple(usage_rows(self.first))
 
 
+class _Seen:
+    """Ids of requests met so far, in sorted runs of which each is at least twice as long as the next."""
+
+    def __init__(self) -> None:
+        self._runs: list[Ids] = []
+
+    def has(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        known = np.zeros(len(ids), np.bool_)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run, ids), len(run) - 1)
+            known |= run[at] == ids
+        return known
+
+    def add(self, ids: Ids) -> None:
+        if len(ids):
+            self._runs.append(np.sort(ids))
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            merged = np.concatenate([self._runs.pop(), self._runs.pop()])
+            merged.sort(kind="stable")  # merges the two, in place
+            self._runs.append(merged)
+
+
 @dataclass
 class _Collector:
     """What has been read so far, in bounded memory: sums by bucket, ids of requests as numbers, the first problems."""
@@ -68,7 +90,7 @@ class _Collector:
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     notices: dict[str, int] = field(default_factory=dict)
-    ids: Ids = field(default_factory=lambda: np.empty(0, np.uint64))
+    seen: _Seen = field(default_factory=_Seen)
     requests: int | None = None
     doubled: int = 0
 
@@ -110,12 +132,10 @@ class _Collector:
         height = frame.height
         frame = frame.unique("request_id", keep="first", maintain_order=True)
         ids = frame["request_id"].to_numpy()
-        at = np.searchsorted(self.ids, ids)
-        known = at < len(self.ids)
-        known[known] = self.ids[at[known]] == ids[known]
+        known = self.seen.has(ids)
         frame = frame.filter(pl.Series(values=~known, dtype=pl.Boolean)).select(_REQUEST_COLUMNS)
         self.doubled += height - frame.height
-        self.ids = np.sort(np.concatenate((self.ids, ids[~known])), kind="stable")
+        self.seen.add(ids[~known])
         self.requests = (self.requests or 0) + frame.height
         self.sink(frame)
         return frame
@@ -248,9 +268,9 @@ def _parts(table: Table, form: Format, found: _Collector) -> Iterator[Cells]:
         named = ", ".join(name[:60] for name in unused[:_MOST_NAMED])
         more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
         found.notices[f"Columns not used: {named}{more}.".replace("{", "(").replace("}", ")")] = 0
+    yield from table.parts(form.COLUMNS)
     if getattr(table, "more_pages", False):
         found.notices["The last page says that there are more pages; add them, or the last days are missing."] = 0
-    yield from table.parts(form.COLUMNS)
 
 
 def _reading(found: _Collector, forms: Mapping[str, Format]) -> Reading:

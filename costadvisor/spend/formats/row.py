@@ -18,7 +18,8 @@ class UsageRow:
 
     Tokens are counts: the input is `input_uncached + cache_read + cache_write_5m + cache_write_1h`; `output`
     includes `reasoning`. Periods are UTC, `period_end` exclusive. Without a cost,
-    `currency` and `cost_basis` are empty. `billed_cost` is what an invoice shows where `cost` is an effective one.
+    `currency` and `cost_basis` are empty. `billed_cost` is what an invoice shows where `cost` is an effective one;
+    `list_cost` what the file itself says that the row is at list price.
     """
 
     period_start: datetime
@@ -39,6 +40,7 @@ class UsageRow:
     charge: str = "usage"  # one of `Charge`
     cost: Decimal | None = None
     billed_cost: Decimal | None = None
+    list_cost: Decimal | None = None
     currency: str = ""
     cost_basis: str = ""  # one of `CostBasis`
     invoice_month: str = ""  # the provider's own, such as 2026-10, where it differs from the UTC month

@@ -1,9 +1,6 @@
 """Writes uploads: a file taken in, read, and thrown away again."""
 
-import hashlib
 import io
-import subprocess
-import sys
 from datetime import timedelta
 from typing import BinaryIO
 
@@ -19,7 +16,8 @@ from costadvisor.spend.formats.opening import Limits, TooLarge, Unreadable
 from costadvisor.spend.formats.reading import Reading
 from costadvisor.spend.formats.sniffing import Format
 from costadvisor.spend.models import ColumnMapping, PendingUpload, UploadState
-from costadvisor.spend.staging import Sink, Summary
+from costadvisor.spend.services.beside import run_beside
+from costadvisor.spend.staging import Sink, Summary, Teller
 
 PENDING_FOR = timedelta(days=1)
 _MIB = 2**20
@@ -45,32 +43,50 @@ def upload_create(
     uploads_sweep()
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     size = stream.seek(0, io.SEEK_END)
-    if size > settings.BILL_MAX_BYTES:
+    size_check(size)
+    upload = PendingUpload.objects.create(
+        organization=organization,
+        created_by=actor,
+        file_name=file_name[:255],
+        size_bytes=size,
+        received_bytes=size,
+        sha256=staging.sha256_of(stream),
+        folder=staging.folder_make(),
+    )
+    try:
+        upload_take(upload=upload, stream=stream)
+    except Exception:
+        upload_discard(upload=upload)
+        raise
+    return upload
+
+
+def size_check(size_bytes: int) -> None:
+    """Raises Refusal, with the limit's name, for a file that is too large."""
+    if size_bytes > settings.BILL_MAX_BYTES:
         raise Refusal(
             f"The file is larger than {settings.BILL_MAX_BYTES / _MIB:,.0f} MiB (BILL_MAX_BYTES)."
             " Export fewer months at a time.",
             field="file",
         )
+
+
+def sha256_check(upload: PendingUpload) -> None:
+    """Raises Refusal for a kept file that is not the one that was announced."""
+    if staging.sha256_of(staging.file_of(upload)) != upload.sha256:
+        raise Refusal("What came has another SHA-256 than was said. Send the file again.", field="sha256")
+
+
+def upload_take(*, upload: PendingUpload, stream: BinaryIO) -> None:
+    """Reads a whole file, at once or beside the web process. Raises Refusal where nothing can be made of it."""
     stream.seek(0)
     if not stream.read(_MIB).strip():
         raise Refusal("The file is empty.", field="file")
-    upload = PendingUpload.objects.create(
-        organization=organization,
-        created_by=actor,
-        file_name=file_name[:255],
-        sha256=_sha256(stream),
-        folder=staging.folder_make(),
-    )
-    try:
-        if size > settings.BILL_READ_AT_ONCE_BYTES:
-            staging.file_keep(upload, stream)
-            _beside("bill_read", upload)
-        else:
-            upload_read(upload=upload, stream=stream)
-    except Exception:
-        upload_discard(upload=upload)
-        raise
-    return upload
+    if upload.size_bytes > settings.BILL_READ_AT_ONCE_BYTES:
+        staging.file_keep(upload, stream)
+        run_beside("bill_read", str(upload.pk))
+    else:
+        upload_read(upload=upload, stream=stream)
 
 
 def upload_read(*, upload: PendingUpload, stream: BinaryIO) -> None:
@@ -83,8 +99,11 @@ def upload_read(*, upload: PendingUpload, stream: BinaryIO) -> None:
     except Unreadable as error:
         raise Refusal(f"This is no file we can read: it {error}.", field="file") from error
     if reading is not None:
+        if reading.row_count or unknown_table(stream, limits()) is None:
+            staging.file_forget(upload)
+        else:
+            staging.file_keep(upload, stream)  # of a known format, but without its columns: a person may name them
         _understood(upload, reading)
-        staging.file_forget(upload)
         return
     if table is None:
         raise Refusal(
@@ -142,43 +161,22 @@ def upload_fail(*, upload: PendingUpload, reason: str) -> None:
 def _read(upload: PendingUpload, stream: BinaryIO, form: Format | None = None) -> Reading | None:
     sink = Sink(staging.folder_of(upload))
     reading = registry.read(
-        stream, today=timezone.localdate(), limits=limits(), forced=form, sink=sink, progress=_Progress(upload)
+        stream, today=timezone.localdate(), limits=limits(), forced=form, sink=sink, progress=Teller(upload)
     )
     sink.flush()
     return reading
-
-
-class _Progress:
-    """Writes the share of the file that is read, once a second."""
-
-    def __init__(self, upload: PendingUpload) -> None:
-        self._upload, self._told_at = upload, timezone.now()
-
-    def __call__(self, share: float) -> None:
-        now = timezone.now()
-        if (now - self._told_at).total_seconds() >= 1:
-            self._told_at = now
-            PendingUpload.objects.filter(pk=self._upload.pk).update(progress=share, heard_of_at=now)
 
 
 def _understood(upload: PendingUpload, reading: Reading) -> None:
     staging.reading_keep(staging.folder_of(upload), reading)
     upload.format_name = reading.format_name
     upload.summary = Summary.of(reading).as_json()
-    upload.state, upload.progress = UploadState.READY, 1
+    upload.state = UploadState.READY
     upload.save()
 
 
-def _beside(command: str, upload: PendingUpload, *arguments: str) -> None:
-    """Runs a command of `manage.py` in a process of its own, whose memory ends with it."""
-    manage = [sys.executable, str(settings.BASE_DIR / "manage.py"), command, str(upload.pk), *arguments]
-    subprocess.Popen(manage, start_new_session=True, stdin=subprocess.DEVNULL)
-
-
-def _sha256(stream: BinaryIO) -> str:
-    stream.seek(0)
-    digest = hashlib.sha256()
-    while block := stream.read(_MIB):
-        digest.update(block)
-    stream.seek(0)
-    return digest.hexdigest()
+def upload_not_stored(*, upload: PendingUpload, reason: str) -> None:
+    """It is as before it was confirmed, with the reason."""
+    PendingUpload.objects.filter(pk=upload.pk, state=UploadState.STORING).update(
+        state=UploadState.READY, failure=reason[:500]
+    )

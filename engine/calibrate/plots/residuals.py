@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.calibrate.level import StepRow
+from engine.calibrate.level import StepRow, turns
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.plots.chart import Axis, Chart, Rule, Series, Table, figure
 from engine.calibrate.record import Record
@@ -43,19 +43,23 @@ def residuals_read(record: Record, beside: Path) -> list[Residual]:
     if hashlib.sha256(data).hexdigest() != raw.sha256:
         raise InputError(f"{path.name} is not the file of raw rows that the record names")
     model = StepModel.read(fit.coefficients)
-    return [_residual(model, level, step) for level, step in _steps(path, data) if level in fit.levels]
+    levels = _steps(path, data)
+    return [_residual(model, level, step) for level in levels if level in fit.levels for step in turns(levels[level])]
 
 
-def _steps(path: Path, data: bytes) -> Iterator[tuple[str, StepRow]]:
+def _steps(path: Path, data: bytes) -> dict[str, list[StepRow]]:
+    levels: dict[str, list[StepRow]] = {}
     try:
         header, *lines = (json.loads(line) for line in gzip.decompress(data).splitlines())
         columns = header["step"]
         for kind, level, *values in lines:
             if kind == "step":
                 named = dict(zip(columns, values, strict=True))
-                yield level, StepRow(**{name: named[name] for name in StepRow._fields})
+                row = StepRow(**{name: named[name] for name in StepRow._fields})
+                levels.setdefault(level, []).append(row)
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path.name} holds no raw rows ({error})") from None
+    return levels
 
 
 def _residual(model: StepModel, level: str, step: StepRow) -> Residual:

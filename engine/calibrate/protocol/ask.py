@@ -28,7 +28,7 @@ class Tier:
 
 TIERS: dict[TierName, Tier] = {
     "quick": Tier(minutes=5, map_share=1.0, half_width=0, most_runs=0),
-    "standard": Tier(minutes=25, map_share=0.25, half_width=0.05, most_runs=18),
+    "standard": Tier(minutes=25, map_share=0.25, half_width=0.035, most_runs=18),
     "careful": Tier(minutes=44, map_share=0.2, half_width=0.03, most_runs=30, stressed=True),
 }
 

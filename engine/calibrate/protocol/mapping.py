@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from engine.calibrate.warm_up import slower
 SLOW = 0.10  # than another run of the same N
 DRIFTED = 0.03  # so far off at the end, the reference is run again
 DRIFT_REPEATS = 2
+
+Level = TypeVar("Level", int, str)
 
 
 def reference(run: Calibration) -> None:
@@ -42,22 +45,22 @@ def step_map(run: Calibration) -> None:
 def step_model(run: Calibration) -> None:
     """Fit, judge on held-out levels, and where the model holds, simulate open loop to find λ*."""
     runs = _runs_by_concurrency(run.measured.purpose("step_map"))
-    steady = _steady(runs)
-    run.measured.fitted = tuple(level for levels in steady.values() for level in levels)
+    found = steady(runs)
+    run.measured.fitted = tuple(level for levels in found.values() for level in levels)
     fitted = {level.spec.id for level in run.measured.fitted}
     left_out = [level for levels in runs.values() for level in levels if level.spec.id not in fitted]
     run.measured.slow = tuple(sorted(left_out, key=lambda level: level.started_at_s))
-    if len(steady) < FEWEST_LEVELS or run.black_box:
+    if len(found) < FEWEST_LEVELS or run.black_box:
         return
     fit = run.measured.fit = fit_levels(
-        {"+".join(level.spec.id for level in levels): _steps(levels) for levels in steady.values()},
+        {"+".join(level.spec.id for level in levels): _steps(levels) for levels in found.values()},
         _steps(run.measured.slow),
     )
     if not fit.holds:
         return
     run.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
     search = Search(run.facts.limits, run.ask.workload, run.ask.slo, run.ask.seed, checkpoint=run.bench.checkpoint)
-    run.measured.max_rate = found = max_rate(
+    run.measured.max_rate = rate = max_rate(
         search,
         fit.model.ms,
         [level.model.ms for level in fit.held_out],
@@ -65,8 +68,8 @@ def step_model(run: Calibration) -> None:
         run.saturation_per_s(),
         error=fit.mdape or 0.0,
     )
-    if found.requests_per_s is not None:
-        run.measured.simultaneous = search.simultaneous(fit.model.ms, found.requests_per_s)
+    if rate.requests_per_s is not None:
+        run.measured.simultaneous = search.simultaneous(fit.model.ms, rate.requests_per_s)
 
 
 def reference_again(run: Calibration) -> None:
@@ -118,8 +121,8 @@ def _runs_by_concurrency(levels: Sequence[MeasuredLevel]) -> dict[int, list[Meas
     return found
 
 
-def _steady(runs: Mapping[int, Sequence[MeasuredLevel]]) -> dict[int, list[MeasuredLevel]]:
-    """Of the runs at each N, those that are not far slower than the fastest.
+def steady(runs: Mapping[Level, Sequence[MeasuredLevel]]) -> dict[Level, list[MeasuredLevel]]:
+    """Of the runs at each N (or of each name), those that are not far slower than the fastest.
 
     A neighbour that is not seen (another guest of the same host) makes a machine slower by half for tens of seconds,
     and all of a level's steps with it. Small differences are the machine's own, and stay. The prompts and answers of

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from engine.calibrate.workload.lengths import Lengths, Span
 from engine.calibrate.workload.numbers import MOST_TOKENS
@@ -27,6 +27,7 @@ HASH_BLOCK_TOKENS = 512  # Mooncake's
 MOST_REQUESTS = 1_000_000
 MOST_MS = 1e15
 MOST_LINE_BYTES = 1_000_000
+GIVE = "give a Mooncake .jsonl or an Azure .csv"
 
 
 class Row(NamedTuple):
@@ -40,12 +41,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Requests in the order they came; `seconds` are their times since the first."""
+    """Requests in the order they came; `seconds` are their times since the first. `began_s` is the first one's Unix
+    time, None where the format knows no clock."""
 
     name: str
     sha256: str
     seconds: tuple[float, ...]
     lengths: tuple[Lengths, ...]
+    began_s: float | None = None
 
     @property
     def has_hash_ids(self) -> bool:
@@ -63,43 +66,68 @@ class Trace:
 
 def trace_read(path: Path, hash_block_tokens: int = HASH_BLOCK_TOKENS) -> Trace:
     """Raises InputError that names the first line that can't be used, what is wrong with it and what would be right."""
+    try:
+        file = path.open("rb")
+    except (OSError, ValueError) as error:  # no path may hold a zero byte
+        raise InputError(f"trace {path} can't be read ({error}); {GIVE}") from None
+    with file:
+        return trace_parse(file, path.name, hash_block_tokens)
+
+
+def trace_parse(file: BinaryIO, name: str, hash_block_tokens: int = HASH_BLOCK_TOKENS) -> Trace:
+    """The same of a file that is open. Its first line tells the format; requests may be in any order."""
     digest = hashlib.sha256()
-    rows: list[Row] = []
-    lengths: list[Lengths] = []
-    for number, line in _lines(path, digest.update):
+    found: list[tuple[Row, Lengths]] = []
+    azure: bool | None = None
+    for number, line in _lines(file, name, digest.update):
         try:
-            row = _azure_row(line, number) if path.suffix == ".csv" else _mooncake_row(line)
-            if row is not None:
-                _check_order(row, rows)
-                lengths.append(_lengths(row, hash_block_tokens))
-                rows.append(row)
-        except ValueError as error:
-            raise InputError(f"trace {path} line {number}: {error}") from None
-    if not rows:
-        raise InputError(f"trace {path} has no requests; it must have at least one")
-    return Trace(path.name, digest.hexdigest(), tuple((row.ms - rows[0].ms) / 1000 for row in rows), tuple(lengths))
+            if azure is None:
+                azure = not line.startswith(("{", "[")) and _is_azure(line)
+                if azure:
+                    continue
+            row = _azure_row(line) if azure else _mooncake_row(line)
+            if len(found) == MOST_REQUESTS:
+                raise ValueError(f"a request too many; a trace may have {MOST_REQUESTS:,}")
+            found.append((row, _lengths(row, hash_block_tokens)))
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"trace {name} line {number}: {error}") from None
+    if not found:
+        raise InputError(f"trace {name} has no requests; it must have at least one")
+    found.sort(key=lambda each: each[0].ms)  # stable: a log that lists the newest first is one that people have
+    began_ms = found[0][0].ms
+    return Trace(
+        name,
+        digest.hexdigest(),
+        tuple((row.ms - began_ms) / 1000 for row, _ in found),
+        tuple(lengths for _, lengths in found),
+        began_ms / 1000 if azure else None,
+    )
 
 
-def _lines(path: Path, each: Callable[[bytes], None]) -> Iterator[tuple[int, str]]:
+def _lines(file: BinaryIO, name: str, each: Callable[[bytes], None]) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, with their numbers; every byte is shown to `each`."""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
-                each(line)
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if text:
-                    yield number, text
-    except (OSError, ValueError) as error:
-        raise InputError(f"trace {path} can't be read ({error}); give a Mooncake .jsonl or an Azure .csv") from None
+        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
+            each(line)
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            if text:
+                yield number, text
+    except ValueError as error:
+        raise InputError(f"trace {name} can't be read ({error}); {GIVE}") from None
 
 
-def _azure_row(line: str, number: int) -> Row | None:
-    """None for the header."""
+def _is_azure(line: str) -> bool:
     cells = next(csv.reader([line]))
-    if number == 1:
-        if cells != AZURE_HEADER:
-            raise ValueError(f"the columns are {line[:80]!r}; they must be {','.join(AZURE_HEADER)}")
-        return None
+    if cells != AZURE_HEADER:
+        raise ValueError(
+            f"{line[:80]!r} begins no trace that is known; an Azure CSV begins with {','.join(AZURE_HEADER)}, a "
+            'Mooncake file with {"timestamp": …}'
+        )
+    return True
+
+
+def _azure_row(line: str) -> Row:
+    cells = next(csv.reader([line]))
     if len(cells) != len(AZURE_HEADER):
         raise ValueError(f"{len(cells)} columns; there must be {len(AZURE_HEADER)}")
     try:
@@ -137,13 +165,6 @@ def _tokens(name: str, value: Any) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 8 or not 1 <= int(text) <= MOST_TOKENS:
         raise ValueError(f"{name} is {text[:40]!r}; it must be a whole number of tokens from 1 to {MOST_TOKENS:,}")
     return int(text)
-
-
-def _check_order(row: Row, before: list[Row]) -> None:
-    if len(before) == MOST_REQUESTS:
-        raise ValueError(f"a request too many; a trace may have {MOST_REQUESTS:,}")
-    if before and row.ms < before[-1].ms:
-        raise ValueError("this request came before the one above it; sort the trace by time")
 
 
 def _lengths(row: Row, block: int) -> Lengths:

@@ -1,5 +1,6 @@
 """Who gets what, at every address: a row for each URL name and method, a column for each kind of visitor."""
 
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -18,7 +19,10 @@ from costadvisor.decisions.services.decisions import decision_create
 from costadvisor.decisions.services.recommendations import recommendation_issue
 from costadvisor.decisions.written import api_option
 from costadvisor.reports import services as report_services
+from costadvisor.spend.models import Provider
+from costadvisor.spend.provider_keys import ProviderSecret
 from costadvisor.spend.services import import_commit, upload_create
+from costadvisor.spend.services.keys import provider_key_set
 from costadvisor.workloads.profile import Profile, assumed
 from costadvisor.workloads.services import workload_create
 from engine.calibrate.record import Record
@@ -27,6 +31,7 @@ VISITORS = ("anonymous", "outsider", "viewer", "editor", "approver", "admin")
 READ = (302, 404, 200, 200, 200, 200)
 WRITE = (302, 404, 403, 302, 302, 302)
 EDIT = (302, 404, 403, 200, 200, 200)  # the form of a write, or one refused for being empty
+ADMIN = (302, 404, 403, 403, 403, 200)  # a form of administrators, shown or refused for being empty
 NOBODY = (302, 405, 405, 405, 405, 405)  # a method that the address does not know
 
 # name, method → status for each of VISITORS. Login comes before the method; a wrong method before the organization.
@@ -59,6 +64,16 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:typed_cost", "POST"): EDIT,
     ("spend:import_remove", "GET"): NOBODY,
     ("spend:import_remove", "POST"): WRITE,
+    ("catalog:index", "GET"): READ,
+    ("catalog:index", "POST"): NOBODY,
+    ("spend:pulls", "GET"): EDIT,
+    ("spend:pulls", "POST"): NOBODY,
+    ("spend:pull_key", "GET"): ADMIN,
+    ("spend:pull_key", "POST"): ADMIN,
+    ("spend:pull_now", "GET"): NOBODY,
+    ("spend:pull_now", "POST"): WRITE,
+    ("spend:pull_forget", "GET"): NOBODY,
+    ("spend:pull_forget", "POST"): (302, 404, 403, 403, 403, 302),
     ("workloads:index", "GET"): READ,
     ("workloads:index", "POST"): NOBODY,
     ("workloads:create", "GET"): EDIT,
@@ -67,6 +82,12 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("workloads:from_spend", "POST"): EDIT,
     ("workloads:from_trace", "GET"): EDIT,
     ("workloads:from_trace", "POST"): EDIT,
+    ("workloads:from_series", "GET"): EDIT,
+    ("workloads:from_series", "POST"): EDIT,
+    ("workloads:merge", "GET"): EDIT,
+    ("workloads:merge", "POST"): EDIT,
+    ("workloads:remove", "GET"): NOBODY,
+    ("workloads:remove", "POST"): WRITE,
     ("workloads:detail", "GET"): READ,
     ("workloads:detail", "POST"): NOBODY,
     ("workloads:edit", "GET"): EDIT,
@@ -133,6 +154,26 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("reports:assumptions_csv", "POST"): NOBODY,
     ("api:evaluate", "GET"): (401,) * 6,  # only a token opens the API: see its own tests
     ("api:evaluate", "POST"): (401,) * 6,
+    **{
+        (f"spend_api:{name}", method): (401,) * 6
+        for name in (
+            "uploads",
+            "upload",
+            "content",
+            "columns",
+            "preview",
+            "import",
+            "imports",
+            "imported",
+            "months",
+        )
+        for method in ("GET", "POST")
+    },
+    **{
+        (f"workloads_api:{name}", method): (401,) * 6
+        for name in ("list", "parts", "derive", "merge", "trace", "workload")
+        for method in ("GET", "POST")
+    },
     ("verify:case", "GET"): READ,
     ("verify:case", "POST"): NOBODY,
 }
@@ -169,8 +210,13 @@ def objects(
         organization=acme, actor=alice, name="Chat", workload=workload, as_of=AS_OF, today=today, options=[other]
     )
     version = recommendation_issue(decision=decision, actor=alice, now=datetime.combine(AS_OF, time(), UTC))
+    key = provider_key_set(
+        organization=acme, actor=alice, provider=Provider.OPENAI, secret=ProviderSecret("k" * 40), since=AS_OF,
+        now=datetime.combine(AS_OF, time(), UTC),
+    )  # fmt: skip
     return {
         "organization_slug": acme.slug,
+        "key_id": key.pk,
         "import_id": import_commit(upload=stored, actor=alice).pk,
         "upload_id": upload_create(organization=acme, actor=alice, file_name="new.csv", content=BILL % 2026).pk,
         "workload_id": workload.pk,
@@ -210,7 +256,7 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:")
+    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "spend_api:", "workloads_api:")
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 
@@ -231,6 +277,7 @@ def test_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report_services, "_printed", lambda *_: b"%PDF")  # laying out pages is tested elsewhere
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: None)  # and so is what runs beside them
     answer = visitor(kind).generic(method, address(name, objects))
     assert answer.status_code == TABLE[name, method][VISITORS.index(kind)]
 
@@ -244,4 +291,4 @@ def test_nobody_reaches_an_object_through_another_organization(
     for name, method in TABLE:
         url = address(name, elsewhere)
         if ids_of(name):
-            assert client.generic(method, url).status_code in {404, 405}, (name, method)
+            assert client.generic(method, url).status_code in {401, 404, 405}, (name, method)

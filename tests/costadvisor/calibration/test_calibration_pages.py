@@ -15,13 +15,14 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.calibration import estimate
 from costadvisor.calibration import page as record_page
 from costadvisor.calibration.charts import latency_chart
-from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, FailureCode
+from costadvisor.calibration.models import CalibrationJob, CalibrationRecord, FailureCode, Tier
 from costadvisor.calibration.progress import Progress
 from costadvisor.calibration.services.jobs import job_cancel, job_enqueue
 from costadvisor.calibration.services.leases import job_claim, job_fail, job_heartbeat, job_succeed
 from costadvisor.calibration.services.records import record_import
 from costadvisor.workloads.models import Workload
 from engine.calibrate import plan
+from engine.calibrate.protocol.ask import TIERS
 from engine.calibrate.record import Record
 
 LogIn = Callable[[User], Client]
@@ -85,7 +86,7 @@ def test_an_order_is_checked_before_it_starts(client: Client, answers: dict[str,
         ("max_minutes", "0", "greater than or equal to 1"),
         ("max_minutes", "nan", "Enter a number"),
         ("usd_per_hour", "-1", "greater than or equal to 0"),
-        ("tier", "careful", "Select a valid choice"),
+        ("tier", "thorough", "Select a valid choice"),
     ],
 )
 def test_a_bad_answer_is_named_and_nothing_is_stored(
@@ -95,6 +96,17 @@ def test_a_bad_answer_is_named_and_nothing_is_stored(
     assert complaint in page
     assert f'href="#id_{field}"' in page
     assert not CalibrationJob.objects.exists()
+
+
+@pytest.mark.parametrize(("tier", "minutes"), [("quick", 5), ("standard", 25), ("careful", 44)])
+def test_every_tier_of_the_engine_is_offered_with_its_own_minutes(
+    client: Client, answers: dict[str, str], tier: str, minutes: float
+) -> None:
+    ordered = client.post(f"{HOME}new/", answers | {"tier": tier, "max_minutes": "", "budget_usd": ""})
+    assert ordered.status_code == 302
+    job = CalibrationJob.objects.get()
+    assert (job.tier, job.max_minutes) == (tier, minutes)
+    assert set(TIERS) == set(Tier.values)
 
 
 def test_without_a_price_no_cost_is_shown(client: Client, make_job: MakeJob) -> None:
@@ -246,7 +258,8 @@ def test_a_record_file_is_imported_and_comes_out_the_same(client: Client, alice:
     download = client.get(f"{HOME}records/{record.pk}/download/")
     assert download.content == content
     assert download["Content-Disposition"].startswith("attachment;")
-    for bad, complaint in ((content, "stored already"), (b"{}", "no calibration record"), (b"", "empty")):
+    broken = b'{"schema": "costadvisor.calibration/1"}'
+    for bad, complaint in ((content, "stored already"), (broken, "no calibration record"), (b"", "empty")):
         page = client.post(f"{HOME}import/", {"file": SimpleUploadedFile("again.json", bad)}).content.decode()
         assert complaint in page
     assert CalibrationRecord.objects.count() == 1

@@ -217,8 +217,8 @@ def test_records_are_read_on_the_command_line_only(case: Json) -> None:
     ("content", "message"),
     [
         (None, r"can't be read: .*none\.csv \(No such file or directory\)"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\n", r"none\.csv: The trace has a header but no requests"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,1,1\n", r"none\.csv: Line 2: TIMESTAMP 'noon'"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n", r"The trace none\.csv has no requests"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,1,1\n", r"The trace none\.csv line 2: TIMESTAMP is 'noon'"),
     ],
 )
 def test_a_bad_trace_is_refused_by_its_path(case: Json, tmp_path: Path, content: str | None, message: str) -> None:

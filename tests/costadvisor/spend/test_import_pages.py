@@ -50,8 +50,17 @@ def test_nothing_is_stored_before_confirmation_and_the_file_is_gone_after(client
     assert "1 rows new" in page
     assert "1,234.50" in page
     assert SpendLine.objects.count() == 1
-    assert not PendingUpload.objects.exists()
+    assert [(upload.state, upload.summary) for upload in PendingUpload.objects.all()] == [("stored", {})]
     assert Event.objects.filter(action="bill_import_create", actor_email="alice@example.com").count() == 1
+
+
+def test_confirming_twice_imports_once_and_says_the_same(client: Client) -> None:
+    preview = upload(client, OCTOBER)
+    for _ in range(2):
+        assert "1 rows new" in client.post(preview + "confirm/", follow=True).content.decode()
+    assert "1 rows new" in client.get(preview, follow=True).content.decode()
+    assert "It is stored already" in client.post(preview + "discard/", follow=True).content.decode()
+    assert (BillImport.objects.count(), SpendLine.objects.count()) == (1, 1)
 
 
 def test_a_discarded_file_leaves_nothing(client: Client) -> None:

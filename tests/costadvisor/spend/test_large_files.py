@@ -11,7 +11,8 @@ from django.test import Client
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.spend import staging
-from costadvisor.spend.models import PendingUpload, SpendLine, UploadState
+from costadvisor.spend.models import BillImport, PendingUpload, SpendLine, UploadState
+from costadvisor.spend.services import import_commit, upload_create
 
 LogIn = Callable[[User], Client]
 BILL = b"month,provider,model,cost,currency\n2026-10,openai,m,4.5,USD\n"
@@ -66,3 +67,58 @@ def test_a_large_file_that_is_none_says_why(
     page = upload(log_in(alice), b"\x00\x01 no table at all")
     call_command("bill_read", PendingUpload.objects.get().pk)
     assert "neither CSV, JSON nor Parquet" in log_in(alice).get(page).content.decode()
+
+
+def test_the_page_shows_how_far_storing_is_and_then_what_was_stored(
+    started: list[list[str]], acme: Organization, alice: User, log_in: LogIn, settings: Any
+) -> None:
+    settings.BILL_STORE_AT_ONCE_ROWS = 0
+    client = log_in(alice)
+    page = upload(client, BILL)
+    call_command(*started.pop()[2:])
+    waiting = client.post(page + "confirm/", follow=True).content.decode()
+    assert "Being stored" in waiting
+    client.post(page + "confirm/")
+    (command,) = started
+    pending = PendingUpload.objects.get()
+    staging.Teller(pending)(0.5)
+    (staging.folder_of(pending) / "progress").write_text("0.4242")
+    shown = client.get(page).content.decode()
+    assert 'value="0.424"' in shown
+    assert "42.4%" in shown
+    call_command(*command[2:])
+    assert "1 rows new" in client.get(page, follow=True).content.decode()
+    assert BillImport.objects.get().created_by == alice
+
+
+def test_what_cannot_be_stored_is_as_before_with_the_reason(
+    started: list[list[str]], acme: Organization, alice: User, log_in: LogIn, settings: Any
+) -> None:
+    client = log_in(alice)
+    settings.BILL_READ_AT_ONCE_BYTES = 1000
+    client.post(upload(client, BILL) + "confirm/")
+    settings.BILL_STORE_AT_ONCE_ROWS = 0
+    page = upload(client, BILL + b"\n")
+    client.post(page + "confirm/")
+    call_command(*started.pop()[2:])
+    assert "Everything in it is stored already; nothing was added." in client.get(page).content.decode()
+    assert PendingUpload.objects.filter(state=UploadState.READY).count() == 1
+
+
+def test_storing_tells_its_progress_by_requests_and_by_lines(
+    acme: Organization, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(staging, "Teller", lambda _: told.append)
+    header = "generation_id,created_at,cost_total,tokens_prompt,tokens_completion,model_permaslug\n"
+    log = header + "".join(f"g{row},2026-10-01 {row % 24:02}:00:00,0.1,10,5,m\n" for row in range(100))
+    pending = upload_create(organization=acme, actor=alice, file_name="log.csv", content=log.encode())
+    told.clear()
+    import_commit(upload=pending, actor=alice)
+    assert told == [0.9, 1.0]
+
+
+def test_five_gib_are_refused_by_the_name_of_the_limit(acme: Organization, alice: User, log_in: LogIn) -> None:
+    answer = log_in(alice).post("/o/acme/spend/upload/", CONTENT_LENGTH=str(5 * 2**30))
+    assert answer.status_code == 413
+    assert "A file may have at most 2048 MiB (BILL_MAX_BYTES)" in answer.content.decode()

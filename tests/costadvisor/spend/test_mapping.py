@@ -9,8 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from costadvisor.accounts.models import Organization, User
+from costadvisor.spend import staging
 from costadvisor.spend.formats.mapped_csv import guess, unknown_table
-from costadvisor.spend.models import ColumnMapping, SpendLine
+from costadvisor.spend.models import ColumnMapping, PendingUpload, SpendLine
 from costadvisor.spend.services.uploads import limits
 
 LogIn = Callable[[User], Client]
@@ -109,3 +110,31 @@ def test_a_row_a_request_merges_by_its_id(client: Client) -> None:
     client.post(upload(client, "\n".join([header, *rows[3:]])) + "confirm/")
     (line,) = SpendLine.current.all()
     assert (line.requests, line.output, line.cost) == (10, 10, Decimal(5))
+
+
+def test_a_known_kind_without_its_columns_may_be_read_by_what_a_person_says(client: Client) -> None:
+    text = (
+        "generation_id,created_at,cost_total,tokens_prompt,tokens_completion,which\ng1,2026-10-01 10:00:00,0.5,10,1,m\n"
+    )
+    answer = client.post("/o/acme/spend/upload/", {"file": SimpleUploadedFile("x.csv", text.encode())})
+    page = answer["Location"]
+    shown = client.get(page).content.decode()
+    assert "model_permaslug" in shown
+    assert "Say which column is what" in shown
+    said = {
+        "time": "created_at", "model": "which", "input_tokens": "tokens_prompt", "output_tokens": "tokens_completion",
+        "cost": "cost_total", "request_id": "generation_id", "time_written": "iso", "period": "hour",
+        "provider_name": "openrouter", "currency_code": "USD", "token_unit": "1", "cost_unit": "1",
+    }  # fmt: skip
+    preview = client.post(page + "columns/", said, follow=True).content.decode()
+    assert "CSV, by the columns you named" in preview
+    assert "$0.50" in preview
+    client.post(page + "confirm/")
+    assert SpendLine.objects.get().model == "m"
+
+
+def test_a_known_kind_that_is_read_offers_no_columns_and_keeps_no_file(client: Client) -> None:
+    text = "month,provider,model,cost,currency\n2026-10,openai,m,4.5,USD\n2026-11,openai,m,x,USD\n"
+    page = client.post("/o/acme/spend/upload/", {"file": SimpleUploadedFile("x.csv", text.encode())})["Location"]
+    assert "Say which column is what" not in client.get(page).content.decode()
+    assert not staging.file_of(PendingUpload.objects.get()).exists()

@@ -10,7 +10,7 @@ from django.db import connection
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.spend.formats.registry import FORMATS
-from costadvisor.spend.models import PendingUpload, RequestChunk
+from costadvisor.spend.models import PendingUpload, RequestChunk, UploadState
 from costadvisor.spend.previews import upload_preview
 from costadvisor.spend.services import import_commit, upload_create
 from tests.costadvisor.spend.test_formats import BILLS, FILES
@@ -48,7 +48,7 @@ def test_nothing_of_it_is_kept(file_name: str, acme: Organization, alice: User) 
     import_commit(upload=upload, actor=alice)
     for kept in stored_bytes():
         assert not SECRETS.search(kept)
-    assert not PendingUpload.objects.exists()
+    assert PendingUpload.objects.get().state == UploadState.STORED
     assert RequestChunk.objects.exists() == (FORMATS[upload.format_name].NAME in LOGS)
 
 

@@ -10,8 +10,11 @@ from django.test import Client
 from django.utils import timezone
 
 from costadvisor.accounts.models import Organization, User
+from costadvisor.common.refusal import Refusal
 from costadvisor.spend.reconciliation import DayOfUse, at_list, reconcile
+from costadvisor.spend.selectors import days_of_use
 from costadvisor.spend.services import import_commit, upload_create
+from tests.costadvisor.spend.test_formats import BILLS
 
 LogIn = Callable[[User], Client]
 # gpt-4o-mini at list: 0.15 USD for a million tokens in, 0.075 cached, 0.60 out; half of it in batch.
@@ -55,7 +58,45 @@ def test_use_that_came_in_twice_is_priced_once() -> None:
 
 def test_a_tier_with_prices_of_its_own_is_named() -> None:
     (line,) = reconcile([replace(USE, tier="flex-tier"), BILL])
-    assert line.explanation == "tier flex-tier, which has prices of its own"
+    own = "tier flex-tier, which has prices of its own"
+    assert line.explanation == f"{own}: $1.80 at list is its use"
+    (line,) = reconcile([replace(USE, tier="flex-tier"), USE, replace(BILL, tier="flex-tier"), BILL])
+    assert line.explanation == f"{own}: $1.62 billed, $1.80 at list"
+
+
+def test_what_the_bill_itself_takes_off_its_list_is_told() -> None:
+    bill = replace(BILL, file_list=Decimal("1.80"), file_billed=Decimal("1.62"))
+    (line,) = reconcile([USE, bill])
+    assert line.negotiated == Decimal("0.18")
+    assert line.explanation == "the bill names $0.18 off its own list price"
+
+
+def test_a_log_that_names_no_seller_meets_the_bill_and_the_list_of_the_models() -> None:
+    log = replace(USE, provider="langfuse", source="langfuse", currency="USD", estimated=Decimal("1.79"))
+    (alone,) = reconcile([log])
+    assert (alone.provider, alone.priced is not None) == ("openai", True)
+    assert alone.explanation == "no billed money was imported for it; a tool reckons $1.79"
+    (line,) = reconcile([log, BILL])
+    assert line.factor == Decimal("0.9")
+    (unknown,) = reconcile([replace(log, model="of our own")])
+    assert (unknown.provider, unknown.priced) == ("langfuse", None)
+
+
+def test_list_prices_that_bills_name_are_stored_and_compared(
+    acme: Organization, alice: User, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timezone, "localdate", lambda: date(2026, 11, 21))
+    for name in ("anthropic_cost_csv.csv", "anthropic_usage_csv.csv"):
+        upload = upload_create(organization=acme, actor=alice, file_name=name, content=(BILLS / name).read_bytes())
+        import_commit(upload=upload, actor=alice)
+        again = upload_create(organization=acme, actor=alice, file_name=name, content=(BILLS / name).read_bytes())
+        with pytest.raises(Refusal, match="stored already"):
+            import_commit(upload=again, actor=alice)
+    lines = reconcile(days_of_use(organization=acme, since=date(2026, 10, 1)))
+    # 1.5 − 1.23, 12 − 10.000000001 and 0 − −0.5
+    assert [(line.model, line.negotiated) for line in lines if line.negotiated] == [
+        ("claude-sonnet-4-5", Decimal("2.769999999")),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,12 @@ def months(*requests: int) -> str:
     return "\n".join(lines)
 
 
-def derive(client: Client, name: str = "Chat") -> Workload:
-    answer = client.post("/o/acme/workloads/from-spend/", {"name": name, "line": "0"})
+def part(provider: str = "openai", model: str = "gpt-4o-mini", scope: str = "") -> str:
+    return json.dumps([provider, model, scope])
+
+
+def derive(client: Client, name: str = "Chat", chosen: str = part()) -> Workload:
+    answer = client.post("/o/acme/workloads/from-spend/", {"name": name, "parts": [chosen]})
     assert answer.status_code == 302, answer.content.decode()
     return Workload.objects.get(name=name)
 
@@ -101,7 +105,7 @@ def test_usage_by_the_hour_gives_the_week(client: Client, acme: Organization, al
         second = int(moment.timestamp())
         buckets.append({"object": "bucket", "start_time": second, "end_time": second + 3600, "results": [result]})
     import_bill(acme, alice, json.dumps({"object": "page", "data": buckets, "has_more": False}))
-    workload = derive(client)
+    workload = derive(client, chosen=part(model="gpt-5"))
     case = workload_to_case(workload=workload)["workload"]
     assert len(case["hourly_shape"]) == 168
     assert case["hourly_shape"][14] / case["hourly_shape"][13] == pytest.approx(3)
@@ -118,13 +122,13 @@ def test_a_month_that_still_runs_is_no_month_of_volume(client: Client, acme: Org
         second = int((start + timedelta(days=day)).timestamp())
         buckets.append({"start_time": second, "end_time": second + 86400, "results": [result]})
     import_bill(acme, alice, json.dumps({"object": "bucket", "data": buckets}))
-    volume = derive(client).profile.requests_per_month
+    volume = derive(client, chosen=part(model="gpt-5")).profile.requests_per_month
     assert (volume.value, volume.source) == (3000, "bill: openai gpt-5, Sep 2026")
 
 
 def test_a_bill_without_a_whole_month_of_requests_says_so(client: Client, acme: Organization, alice: User) -> None:
     import_bill(acme, alice, "month,provider,model,input_tokens,output_tokens\n2026-10,openai,gpt,1000,10")
-    answer = client.post("/o/acme/workloads/from-spend/", {"name": "Chat", "line": "0"})
+    answer = client.post("/o/acme/workloads/from-spend/", {"name": "Chat", "parts": [part(model="gpt")]})
     assert "The bill has no whole month of openai gpt with requests and tokens" in answer.content.decode()
     assert not Workload.objects.exists()
 
@@ -135,7 +139,7 @@ def test_a_trace_gives_lengths_and_leaves_the_volume_to_a_person(client: Client)
     workload = Workload.objects.get()
     profile = workload.profile
     assert (profile.input_tokens.value, profile.output_tokens.value) == (400, 50)
-    assert (profile.input_tokens.basis, profile.requests_per_month.basis) == ("measured", "assumed")
+    assert (profile.input_tokens.basis, profile.requests_per_month.basis) == ("measured", "stated")
     assert "conv.csv: 2 requests" in profile.input_tokens.source
     assert "alice@example.com" in profile.requests_per_month.source
     mix = workload_to_calibration(workload=workload)["mix"]
@@ -157,7 +161,7 @@ def test_a_bad_trace_names_its_line_and_stores_nothing(client: Client) -> None:
     trace = SimpleUploadedFile("conv.csv", TRACE + b"soon,1,1\n")
     answer = client.post("/o/acme/workloads/from-trace/", {"name": "Chat", "requests_per_month": "5", "trace": trace})
     page = answer.content.decode()
-    assert "Line 4: TIMESTAMP" in page
+    assert "The trace conv.csv line 4: TIMESTAMP is &#x27;soon&#x27;" in page
     assert 'href="#id_trace"' in page
     assert not Workload.objects.exists()
 
@@ -199,7 +203,7 @@ def test_only_what_a_person_changes_becomes_their_word(client: Client, acme: Org
         "month,provider,model,requests,input_tokens,cached_input_tokens,output_tokens\n2026-10,openai,gpt,3,1000,100,7"
     )
     import_bill(acme, alice, lines)
-    workload = derive(client)
+    workload = derive(client, chosen=part(model="gpt"))
     page = client.get(f"/o/acme/workloads/{workload.pk}/edit/")
     data = {name: value for name, value in page.context["form"].initial.items() if value not in (None, "", [])}
     assert data["input_tokens"] == 333.333
@@ -209,7 +213,7 @@ def test_only_what_a_person_changes_becomes_their_word(client: Client, acme: Org
     profile = workload.profile
     assert profile.input_tokens.value == 333.333
     assert profile.input_tokens.basis == "measured"
-    assert (profile.cached_input_share.value, profile.cached_input_share.basis) == (0.2, "assumed")
+    assert (profile.cached_input_share.value, profile.cached_input_share.basis) == (0.2, "stated")
     assert profile.cached_input_share.source == "entered by alice@example.com"
 
 

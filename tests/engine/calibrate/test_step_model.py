@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.calibrate.level import StepRow
+from engine.calibrate.level import StepRow, turns
 from engine.calibrate.step_model import TERMS, Bend, StepModel, fit_levels
 
 LEVELS = (1, 2, 4, 8)
@@ -59,10 +59,29 @@ def test_a_neighbours_bursts_change_little(truth: StepModel) -> None:
         assert model.ms(*point) == pytest.approx(truth.ms(*point), rel=0.03)
 
 
+def test_a_tail_to_the_slow_side_is_in_the_mean_step_and_not_in_the_judgement(truth: StepModel) -> None:
+    tailed = levels(truth)
+    for level in tailed.values():
+        for number in range(7, len(level), 10):
+            level[number] = level[number]._replace(ms=level[number].ms * 1.7)
+    fit = fit_levels(tailed)
+    for prefills in (False, True):
+        rows = [row for level in tailed.values() for row in level if (row.prefill_tokens > 0) is prefills]
+        assert sum(map(fit.model.of, rows)) == pytest.approx(sum(row.ms for row in rows), rel=1e-6)
+    assert fit.unsteadiness == pytest.approx(0, abs=1e-6)
+    assert (fit.mdape or 1) < 0.01
+
+
+def test_a_closed_loops_step_takes_from_the_end_of_the_one_before() -> None:
+    steps = [StepRow(at, 10.0, 1, 0, 9, 0, 1, 0, 0, 1, 1) for at in (0.0, 0.0102, 0.0205)]
+    assert [row.ms for row in turns(steps)] == pytest.approx([10.0, 10.2, 10.3])
+    assert turns([]) == []
+
+
 def test_a_slow_stretch_is_told_from_a_model_that_does_not_hold(truth: StepModel) -> None:
     disturbed = levels(truth, noise=0.02)
     for name in ("L2", "L8"):
-        disturbed[name][:120] = [row._replace(ms=row.ms * 1.8) for row in disturbed[name][:120]]
+        disturbed[name][:120] = [row._replace(ms=row.ms * 2.5) for row in disturbed[name][:120]]
     fit = fit_levels(disturbed)
     assert fit.mape is not None
     assert fit.mape > 0.05

@@ -42,6 +42,19 @@ def test_azure_times_have_fractions_and_zones(tmp_path: Path) -> None:
     assert made.gaps == pytest.approx((1.31941 / 2, 0.5, 0.81941), abs=1e-5)
 
 
+def test_a_log_that_lists_the_newest_first_is_put_in_order(tmp_path: Path) -> None:
+    made = trace(tmp_path, HEADER, "2023-11-16 18:15:48,3,1", "2023-11-16 18:15:46,1,1", "2023-11-16 18:15:47,2,1")
+    assert [pair.input for pair in made.lengths] == [1, 2, 3]
+    assert made.seconds == (0, 1, 2)
+    assert made.began_s == 1700158546
+    assert mooncake(tmp_path, row(1500, 7), row(500, 5)).began_s is None
+
+
+def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path) -> None:
+    assert trace(tmp_path, "", HEADER, OK, name="t.txt").lengths == (Lengths(374, 44),)
+    assert trace(tmp_path, json.dumps(row(0, 5)), name="t.csv").lengths == (Lengths(5, 2),)
+
+
 def test_mooncake_blocks_are_spans(tmp_path: Path) -> None:
     made = mooncake(tmp_path, row(1500, 1100, 4, 5, 6), row(3000, 1100, 4, 9), {**row(3000, 7), "hash_ids": []})
     assert made.seconds == (0, 1.5, 1.5)
@@ -76,7 +89,7 @@ OK = "2023-11-16 18:15:46,374,44"
 @pytest.mark.parametrize(
     ("lines", "named", "right"),
     [
-        (["time,in,out", "1,2,3"], "line 1: the columns are 'time,in,out'", HEADER),
+        (["time,in,out", "1,2,3"], "line 1: 'time,in,out' begins no trace", HEADER),
         ([HEADER], "no requests", "at least one"),
         ([HEADER, OK, "2023-11-16 18:15:47,1"], "line 3: 2 columns", "must be 3"),
         ([HEADER, OK, "yesterday,1,1"], "line 3: TIMESTAMP is 'yesterday'", "2023-11-16 18:15:46.68"),
@@ -84,7 +97,6 @@ OK = "2023-11-16 18:15:46,374,44"
         ([HEADER, OK.replace("374", "-5")], "line 2: ContextTokens is '-5'", "whole number"),
         ([HEADER, OK.replace("374", "12.5")], "line 2: ContextTokens is '12.5'", "whole number"),
         ([HEADER, OK.replace("374", "99999999")], "line 2: ContextTokens is '99999999'", "to 10,000,000"),
-        ([HEADER, OK, "2023-11-16 18:15:45,1,1"], "line 3: this request came before", "sort"),
     ],
 )
 def test_azure_refusals(tmp_path: Path, lines: list[str], named: str, right: str) -> None:
@@ -97,7 +109,6 @@ def test_azure_refusals(tmp_path: Path, lines: list[str], named: str, right: str
         ("hello", "line 2: not JSON", "JSON object"),
         ("[1]", "line 2: timestamp, input_length", "must be there"),
         ('{"timestamp": 2, "input_length": 3}', "output_length", "must be there"),
-        (json.dumps(row(0, 5)), "line 2: this request came before", "sort"),
         ('{"timestamp": NaN, "input_length": 3, "output_length": 1}', "timestamp is 'nan'", "milliseconds"),
         ('{"timestamp": Infinity, "input_length": 3, "output_length": 1}', "timestamp is 'inf'", "milliseconds"),
         ('{"timestamp": -1, "input_length": 3, "output_length": 1}', "timestamp is '-1'", "milliseconds"),

@@ -122,7 +122,6 @@ def test_what_the_kernels_cannot_compute_is_refused(models: dict[str, Path], tmp
         (odd, {}, "head_dim is 24; on a GPU it must be a power of two: use --device cpu"),
         (models["llama"], {"block_size": 12}, "block_size is 12; on a GPU it must be a multiple of 8"),
         (models["llama"], {"num_blocks": 10**9}, "num_blocks is 1000000000, a KV cache of"),
-        (models["mixtral"], {"quantization": "int8"}, "on a GPU experts are kept in full so far"),
     ):
         asked: dict[str, Any] = {"device": "cuda", "block_size": 8} | options
         with pytest.raises(InputError, match=words):

@@ -116,8 +116,8 @@ def test_all_that_can_be_asked_of_a_draw_equals_the_cpu(models: dict[str, Path],
 )
 @pytest.mark.usefixtures("float8_rounded")
 def test_eight_bits_equal_those_of_the_cpu(models: dict[str, Path], eight_bits: dict[str, Any]) -> None:
-    """Of models with biases, with normalized queries and keys, and with a tied head."""
-    for name in ("llama", "qwen3"):
+    """Of models with biases, with normalized queries and keys, with a tied head, and with experts."""
+    for name in ("llama", "qwen3", "mixtral"):
         ours = start(models[name], token_budget=8, max_batch=3, **eight_bits)
         options = EngineOptions(device="cpu", dtype="float32", native=False, **eight_bits)
         cpu = Engine(models[name], options)

@@ -1,4 +1,4 @@
-"""Forms of the workload pages. People write percent and pick presets; a profile keeps shares and numbers."""
+"""The form of a workload. People write percent and pick presets; a profile keeps shares and numbers."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django import forms
 from django.http import QueryDict
 
 from costadvisor.common.digits import six_digits
-from costadvisor.workloads.profile import Figure, PeakToMean, Profile, QualityGate, assumed
+from costadvisor.workloads.profile import Figure, PeakToMean, Profile, QualityGate, assumed, stated
 from engine.calibrate.slo import PRESETS
 
 PRIVACY_CHOICES = [
@@ -25,43 +25,16 @@ _NUMBERS = {
     "batchable_share": ("batchable_percent", 100),
     "burstiness": ("burstiness", 1),
     "growth_per_month": ("growth_percent_per_month", 100),
+    "prefix_hit_share": ("prefix_hit_percent", 100),
     "ttft_p95_ms": ("ttft_p95_ms", 1),
     "tpot_p95_ms": ("tpot_p95_ms", 1),
+    "today_ttft_p95_ms": ("today_ttft_p95_ms", 1),
+    "today_tpot_p95_ms": ("today_tpot_p95_ms", 1),
 }
 
 
 class NameForm(forms.Form):
     name = forms.CharField(max_length=120, help_text="What the team calls it, such as Support assistant.")
-
-
-class FromSpendForm(NameForm):
-    def __init__(self, *args: Any, lines: list[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.lines = lines
-        names = [f"{provider} · {model or 'no model named'}" for provider, model in lines]
-        self.fields["line"] = forms.ChoiceField(
-            label="Provider and model in the bill",
-            choices=[(str(number), name) for number, name in enumerate(names)],
-            widget=forms.RadioSelect,
-        )
-
-    @property
-    def provider_and_model(self) -> tuple[str, str]:
-        return self.lines[int(self.cleaned_data["line"])]
-
-
-class TraceForm(forms.Form):
-    trace = forms.FileField(
-        label="Trace file",
-        help_text="Azure CSV (TIMESTAMP,ContextTokens,GeneratedTokens) or Mooncake JSON lines, up to 16 MiB.",
-    )
-
-
-class FromTraceForm(NameForm, TraceForm):
-    requests_per_month = forms.FloatField(
-        min_value=1, max_value=1e12, help_text="A trace shows an hour or a day; how many requests does a month bring?"
-    )
-    field_order = ("name", "trace", "requests_per_month")
 
 
 class WorkloadForm(NameForm):
@@ -76,6 +49,14 @@ class WorkloadForm(NameForm):
     )
     batchable_percent = forms.FloatField(
         label="Can wait a day, %", min_value=0, max_value=100, help_text="Share of requests that may take 24 hours."
+    )
+    prefix_hit_percent = forms.FloatField(
+        label="Shared beginnings, %",
+        min_value=0,
+        max_value=99.9,
+        required=False,
+        help_text="Share of input that a warm prefix cache of your own would find, such as a system prompt's. A"
+        " calibration sends prompts that share as much. The provider's cached share is a hint: its cache finds less.",
     )
     growth_percent_per_month = forms.FloatField(label="Growth per month, %", min_value=-99, max_value=100)
     hourly_shape = forms.ChoiceField(label="Shape of the week", choices=[], widget=forms.RadioSelect)
@@ -103,6 +84,12 @@ class WorkloadForm(NameForm):
     )
     ttft_p95_ms = forms.FloatField(label="Time to first token, p95, ms", min_value=1, max_value=1e7)
     tpot_p95_ms = forms.FloatField(label="Time per output token, p95, ms", min_value=1, max_value=1e7)
+    today_ttft_p95_ms = forms.FloatField(
+        label="Today's time to first token, p95, ms", min_value=0.001, max_value=1e7, required=False
+    )
+    today_tpot_p95_ms = forms.FloatField(
+        label="Today's time per output token, p95, ms", min_value=0.001, max_value=1e7, required=False
+    )
     privacy = forms.MultipleChoiceField(
         label="Privacy that every option must offer",
         choices=PRIVACY_CHOICES,
@@ -150,10 +137,12 @@ class WorkloadForm(NameForm):
         return data
 
     def figures(self, source: str) -> dict[str, Figure[Any]]:
-        """The figures that the person changed, as assumed on their word."""
+        """The figures that the person changed, as stated by them."""
         data, changed = self.cleaned_data, set(self.changed_data)
         values = {
-            figure: data[field] / scale for figure, (field, scale) in _NUMBERS.items() if field in changed
+            figure: _unscaled(figure, data[field], scale)
+            for figure, (field, scale) in _NUMBERS.items()
+            if field in changed
         } | _preset(data)
         if changed & {"hourly_shape", "peak_to_mean"} and data["hourly_shape"] != "week":
             values["hourly_shape"] = _shape(data)
@@ -161,7 +150,14 @@ class WorkloadForm(NameForm):
             values["quality_gate"] = _gate(data)
         for figure in changed & {"privacy", "max_commitment_months"}:
             values[figure] = data[figure]
-        return {figure: assumed(value, source) for figure, value in values.items()}
+        return {figure: stated(value, source) for figure, value in values.items()}
+
+
+def _unscaled(figure: str, value: float | None, scale: int) -> float | None:
+    """An empty field means that nobody knows a latency, and that nothing is shared."""
+    if value is None:
+        return None if figure.startswith("today_") else 0.0
+    return value / scale
 
 
 def _preset(data: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +188,7 @@ def _defaults() -> dict[str, Any]:
 
 def _initial(profile: Profile) -> dict[str, Any]:
     """A profile as the form shows it. Numbers are rounded for reading: a field left alone keeps its exact figure."""
-    numbers = {field: _readable(getattr(profile, name).value * scale) for name, (field, scale) in _NUMBERS.items()}
+    numbers = {field: _scaled(getattr(profile, name).value, scale) for name, (field, scale) in _NUMBERS.items()}
     shape, gate = profile.hourly_shape.value, profile.quality_gate.value
     peak = shape.peak_to_mean if isinstance(shape, PeakToMean) else None
     return numbers | {
@@ -204,6 +200,10 @@ def _initial(profile: Profile) -> dict[str, Any]:
         "quality_margin_percent": _readable(gate.margin * 100) if gate else None,
         "max_commitment_months": profile.max_commitment_months.value,
     }
+
+
+def _scaled(value: float | None, scale: int) -> float | None:
+    return None if value is None else _readable(value * scale)
 
 
 def _readable(number: float) -> float:

@@ -17,7 +17,7 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.spend import selectors
 from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
-from costadvisor.spend.models import PendingUpload, UploadState
+from costadvisor.spend.models import BillImport, UploadState
 from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
 from costadvisor.spend.reconciliation import Reconciled, reconcile
 
@@ -85,16 +85,21 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     from costadvisor.spend.formats.mapped_csv import MappedCsv
     from costadvisor.spend.formats.registry import FORMATS
     from costadvisor.spend.previews import upload_preview
+    from costadvisor.spend.staging import file_of, progress_of
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     if pending.state == UploadState.UNKNOWN:
         return redirect("spend:mapping", organization_slug, upload_id)
     context: dict[str, Any] = {"membership": membership, "upload": pending}
+    if pending.bill_import is not None:
+        messages.success(request, _stored_text(pending.bill_import))
+        return redirect("spend:overview", organization_slug)
     if pending.state != UploadState.READY:
-        return render(request, "spend/waiting.html", context)
+        return render(request, "spend/waiting.html", context | {"progress": progress_of(pending)})
     context |= {
         "label": FORMATS[pending.format_name].LABEL if pending.format_name in FORMATS else MappedCsv.LABEL,
         "is_mapped": pending.format_name not in FORMATS,
+        "can_be_mapped": file_of(pending).exists(),
         "preview": upload_preview(upload=pending),
     }
     return render(request, "spend/preview.html", context)
@@ -104,16 +109,14 @@ def preview(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
 def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
     """Which column is what, of a file in no known format."""
     from costadvisor.spend import services
-    from costadvisor.spend.formats.mapped_csv import MappedCsv, guess
-    from costadvisor.spend.mapping_form import MappingForm
-    from costadvisor.spend.previews import mapping_remembered
+    from costadvisor.spend.formats.mapped_csv import MappedCsv
+    from costadvisor.spend.mapping_form import mapping_of
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
-    table = _unknown_table(pending)
-    if table is None:
+    asked = mapping_of(pending, request.POST or None)
+    if asked is None:
         return redirect("spend:preview", organization_slug, upload_id)
-    guessed = mapping_remembered(organization=membership.organization, columns=table.columns)
-    form = MappingForm(table, guessed or guess(table), request.POST or None)
+    table, form = asked
     if request.method == "POST" and form.is_valid():
         try:
             services.upload_map(upload=pending, form=MappedCsv(form.choices, table.columns))
@@ -124,37 +127,26 @@ def mapping(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     return render(request, "spend/mapping.html", context)
 
 
-def _unknown_table(pending: PendingUpload) -> Any:
-    """None where the file is in a known format or being read."""
-    from costadvisor.spend import staging
-    from costadvisor.spend.formats.mapped_csv import unknown_table
-    from costadvisor.spend.services.uploads import limits
-
-    path = staging.file_of(pending)
-    if pending.state == UploadState.READING or not path.exists():
-        return None
-    with path.open("rb") as stream:
-        return unknown_table(stream, limits())
-
-
 @require_POST
 def confirm(request: HttpRequest, organization_slug: str, upload_id: int) -> HttpResponse:
     from costadvisor.spend import services
 
     membership, pending = upload_for_edit(request, organization_slug, upload_id)
     try:
-        stored = services.import_commit(
-            upload=pending, actor=membership.user, leave_out_bad_lines="leave_out" in request.POST
-        )
+        services.upload_confirm(upload=pending, actor=membership.user, leave_out_bad_lines="leave_out" in request.POST)
     except Refusal as refusal:
         messages.error(request, str(refusal))
+    if pending.bill_import is None:
         return redirect("spend:preview", organization_slug, upload_id)
-    messages.success(
-        request,
-        f"Imported “{stored}”: {stored.rows_added:,} rows new, {stored.rows_revised:,} revised,"
-        f" {stored.rows_unchanged:,} stored already.",
-    )
+    messages.success(request, _stored_text(pending.bill_import))
     return redirect("spend:overview", organization_slug)
+
+
+def _stored_text(stored: BillImport) -> str:
+    return (
+        f"Imported “{stored}”: {stored.rows_added:,} rows new, {stored.rows_revised:,} revised,"
+        f" {stored.rows_unchanged:,} stored already."
+    )
 
 
 @require_POST
@@ -162,6 +154,9 @@ def discard(request: HttpRequest, organization_slug: str, upload_id: int) -> Htt
     from costadvisor.spend import services
 
     _, pending = upload_for_edit(request, organization_slug, upload_id)
+    if pending.bill_import is not None:
+        messages.info(request, "It is stored already; remove the import where it is listed.")
+        return redirect("spend:overview", organization_slug)
     services.upload_discard(upload=pending)
     messages.info(request, "Nothing was imported; the file is deleted.")
     return redirect("spend:upload", organization_slug)
