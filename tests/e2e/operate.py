@@ -26,7 +26,7 @@ def start(count: str) -> None:
     alice = user_create(email="alice@example.com", password="correct horse 7")
     acme = organization_create(name="Acme", admin=alice)
     workload = chat(acme, alice)
-    spec = JobSpec(model_name="tiny", device=Device.CPU, tier=Tier.QUICK, max_minutes=0.3)
+    spec = JobSpec(model_name="tiny", device=Device.CPU, tier=Tier.QUICK, max_minutes=0.5)
     for _ in range(int(count)):
         job = job_create(organization=acme, actor=alice, workload=workload, spec=spec)
         job_enqueue(job=job, actor=alice, now=timezone.now())

@@ -116,7 +116,7 @@ def import_record(page: Page, folder: Path) -> None:
     """A calibration that was made elsewhere."""
     record = folder / "record.json"
     record.write_text(json.dumps(demo_record()))
-    page.get_by_role("link", name="Import a record").click()
-    page.get_by_label("Record file").set_input_files(record)
+    page.get_by_role("link", name="Import a measurement").click()
+    page.get_by_label("Result files").set_input_files(record)
     page.get_by_role("button", name="Import").click()
     fits(page, "SmolLM2-135M-Instruct on Example CPU")

@@ -47,7 +47,7 @@ def test_a_killed_worker_takes_its_engine_along_and_the_next_one_measures_again(
     assert installation.row(job)["state"] == "running"  # nobody is left to say otherwise
     successor = installation.start_worker()
     row = installation.wait_for(job, ended)
-    assert (row["state"], row["attempts"]) == ("succeeded", 2)
+    assert (row["state"], row["attempts"], row["failure_message"]) == ("succeeded", 2, "")
     assert f":{successor.pid} " in row["worker_id"]
     assert row["earlier_seconds"] > 0
     (record,) = installation.query("SELECT * FROM calibration_calibrationrecord")
