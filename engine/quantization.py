@@ -68,12 +68,11 @@ class Scaled:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockedIntegers:
-    """An int8 weight in oneDNN's own layout."""
+class WholeNumbers:
+    """An int8 weight that digits are multiplied by, in whole numbers."""
 
-    weight: Tensor
+    weight: Tensor  # [in, out], the transpose of contiguous rows
     scales: Tensor
-    zeros: Tensor
     bias: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -85,29 +84,23 @@ class BlockedIntegers:
         return out
 
     def products(self, digits: Tensor) -> Tensor:
-        products: Tensor = torch.ops.onednn.qlinear_pointwise(
-            digits, 1.0, 0, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return products
+        return torch._int_mm(digits, self.weight).float() * self.scales
 
 
 @functools.cache
-def onednn_is_exact() -> bool:
-    """Whether oneDNN sums products of int8 without losing any; on CPUs without VNNI it adds pairs in 16 bits."""
-    if not hasattr(torch.ops.onednn, "qlinear_prepack"):
-        return False
+def products_are_exact() -> bool:
+    """Whether products of int8 are summed without losing any; oneDNN on CPUs without VNNI adds pairs in 16 bits."""
     most = torch.full((1, 256), 127, dtype=torch.int8)
-    blocked = BlockedIntegers(torch.ops.onednn.qlinear_prepack(most, None), torch.ones(1), torch.zeros(1).long(), None)
-    return all(int(blocked.products(rows)) == int(rows.long().sum()) * 127 for rows in (most, -most))
+    whole = WholeNumbers(most.T, torch.ones(1), None)
+    return all(int(whole.products(rows)) == int(rows.long().sum()) * 127 for rows in (most, -most))
 
 
 def _int8(weight: Tensor, bias: Tensor | None, native: bool) -> Linear:
     small, scales = quantize(weight, torch.int8)
     if native and weight.dtype == torch.bfloat16 and matmul.packable(weight.shape[1]):
         return Tiled(matmul.pack(small, scales), None if bias is None else bias.float())
-    if weight.device.type == "cpu" and onednn_is_exact():
-        packed = torch.ops.onednn.qlinear_prepack(small, None)
-        return BlockedIntegers(packed, scales, torch.zeros(len(scales), dtype=torch.int64), bias)
+    if weight.device.type == "cpu" and products_are_exact():
+        return WholeNumbers(small.T, scales, bias)
     return Scaled(small, scales, bias)
 
 
