@@ -3,8 +3,7 @@
 What reads files is imported by the calls that do, as on the pages.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from rest_framework import status
@@ -18,6 +17,7 @@ from rest_framework.views import APIView
 
 from costadvisor.accounts.api import organization_of, token_of
 from costadvisor.accounts.models import Scope
+from costadvisor.common.api_errors import refusals_named
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend import selectors
 from costadvisor.spend.api_answers import import_answer, month_answer, preview_answer, upload_answer
@@ -58,7 +58,7 @@ class UploadsView(SpendView):
         from costadvisor.spend.services.chunks import upload_announce
 
         said = _fields(request, file_name=str, size_bytes=int, sha256=str)
-        with _refusals():
+        with refusals_named():
             upload = upload_announce(
                 organization=organization_of(request), origin=f"API token {token_of(request).name}", **said
             )
@@ -96,7 +96,7 @@ class ContentView(SpendView):
         offset, content = request.query_params.get("offset", ""), dict(request.data).get("content")
         if not (offset.isascii() and offset.isdigit() and len(offset) < 16) or content is None:
             raise ValidationError({"offset": ["Send ?offset= with how many bytes came before, and a body of some."]})
-        with _refusals():
+        with refusals_named():
             try:
                 chunk_take(upload=upload, offset=int(offset), stream=content)
             except OutOfPlace as error:
@@ -120,7 +120,7 @@ class ColumnsView(SpendView):
         table, form = _mapping(request, upload, dict(request.data) if isinstance(request.data, dict) else {})
         if not form.is_valid():
             raise ValidationError({name: list(errors) for name, errors in form.errors.items()})
-        with _refusals():
+        with refusals_named():
             upload_map(upload=upload, form=MappedCsv(form.choices, table.columns))
         return Response(_upload_answer(upload))
 
@@ -145,7 +145,7 @@ class ImportView(SpendView):
         if upload.state not in (UploadState.READY, UploadState.STORING, UploadState.STORED):
             raise Conflict(f"A file that is read can be imported; this one is {upload.state}.")
         leave_out = request.data.get("leave_out_bad_lines") is True if isinstance(request.data, dict) else False
-        with _refusals():
+        with refusals_named():
             upload_confirm(upload=upload, actor=None, leave_out_bad_lines=leave_out)
         if upload.bill_import is None:
             return Response(_upload_answer(upload), status=status.HTTP_202_ACCEPTED)
@@ -185,14 +185,6 @@ class MonthsView(SpendView):
         """What was used and paid, by month, provider, model and source; oldest first."""
         months = selectors.usage_months(organization=organization_of(request))
         return Response({"results": [month_answer(month) for month in months]})
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except Refusal as refusal:
-        raise ValidationError({refusal.field or "non_field_errors": [str(refusal)]}) from None
 
 
 def _fields(request: Request, **kinds: Callable[..., Any]) -> dict[str, Any]:

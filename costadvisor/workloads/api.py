@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from costadvisor.accounts.api import organization_of, token_of
 from costadvisor.accounts.models import Scope
-from costadvisor.common.refusal import Refusal
+from costadvisor.common.api_errors import refusals_named
 from costadvisor.spend.parts import SPLITS, By, Part
 from costadvisor.workloads import selectors, services
 from costadvisor.workloads.models import Workload
@@ -202,11 +202,10 @@ def _fields(raw: Any, path: str = "", **kinds: Callable[..., Any]) -> Json:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What a service refuses, as the API's one shape of errors."""
+    """Also what no profile can be."""
     try:
-        yield
+        with refusals_named():
+            yield
     except BadProfile as error:
         first = error.errors()[0]
         raise ValidationError({f"figures.{first['loc'][0]}": [f"{first['msg']}."]}) from None
-    except Refusal as refusal:
-        raise ValidationError({refusal.field or "non_field_errors": [str(refusal)]}) from None
