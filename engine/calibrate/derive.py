@@ -3,41 +3,37 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from engine.calibrate.capacity import METRICS, T_975, Binding
 from engine.calibrate.capacity import CurvePoint as SimulatedPoint
 from engine.calibrate.capacity import Metric as Limited
 from engine.calibrate.measured import Measured, MeasuredLevel, output_tokens_per_s
-from engine.calibrate.metrics import percentile, samples_needed
 from engine.calibrate.protocol import Ask
 from engine.calibrate.record_derived import (
-    FEWEST_REQUESTS,
-    MEANS,
-    Compared,
     CurvePoint,
     Derived,
     HeldOutLevel,
     MaxRate,
     NoRate,
     Saturation,
+    StandIn,
     StepModelFit,
     Sweep,
     SweepPoint,
     Verification,
 )
 from engine.calibrate.step_model import Fit
-from engine.calibrate.summary import counted_requests, latencies
+from engine.calibrate.sweep_fit import SweepFit
+from engine.calibrate.verification import AGREES_WITHIN, refuted, verification_part
 
-AGREES_WITHIN = 0.10
-REFUTED_BEYOND = 0.25  # between the two a rate is stated whose interval is wider by as much
 VOID_DRIFT = 0.08
 CONTENDED_LEVELS = 1 / 3  # of all, or of a sweep; with more they say something of the neighbour
 
 
 def derived_part(ask: Ask, measured: Measured) -> Derived:
     found = measured.max_rate
-    check = _verification(measured)
+    check = verification_part(measured)
     no_rate = _no_rate(measured, check)
     fastest = measured.fastest
     alone = _alone(measured)
@@ -56,6 +52,7 @@ def derived_part(ask: Ask, measured: Measured) -> Derived:
         drift=measured.drift,
         energy_j_per_token=_energy_per_token(fastest),
         sweep=_sweep(measured),
+        stand_in=_stand_in(measured),
     )
 
 
@@ -94,14 +91,6 @@ def contended_share(levels: Sequence[MeasuredLevel]) -> float:
     return sum(level.cpu.contended for level in levels) / len(levels) if levels else 0.0
 
 
-def refuted(measured: Measured, check: Verification) -> bool:
-    """Whether what was sent in open loop is so far off that nothing can be said of the rate."""
-    level = next(level for level in measured.levels if level.spec.id == check.level)
-    attempted = len(counted_requests(level))
-    hanging = attempted >= FEWEST_REQUESTS and check.requests < (1 - REFUTED_BEYOND) * attempted
-    return hanging or (check.disagrees and check.worst > REFUTED_BEYOND)
-
-
 def _widened(rate: MaxRate | None, check: Verification | None) -> MaxRate | None:
     """A predicted rate whose verification was off, in latencies, is not known better than they are."""
     if rate is None or check is None or not check.disagrees:
@@ -135,6 +124,8 @@ def _binding(ask: Ask, measured: Measured) -> Binding | None:
 
 def _alone(measured: Measured) -> dict[Limited, float]:
     """p95s of requests that never meet: simulated, or of the closed loop of one where nothing can be simulated."""
+    if measured.stand_in is not None:
+        return measured.alone()
     if measured.max_rate is None:
         return measured.alone() if measured.sweep or measured.infeasible else {}
     return {metric: statistics.fmean(getattr(measured.max_rate.alone, metric)) for metric in METRICS}
@@ -145,7 +136,7 @@ def _sweep(measured: Measured) -> Sweep | None:
     if fit is None or measured.sweep_window_s is None:
         return None
     return Sweep(
-        method="twins" if all(run.twin for run in fit.runs) else "isotonic",
+        method=_method(measured, fit),
         runs=len(fit.runs),
         runs_near=fit.near,
         oversaturated_runs=sum(run.oversaturated for run in fit.runs),
@@ -161,6 +152,26 @@ def _sweep(measured: Measured) -> Sweep | None:
             for point in fit.points
         ),
         predicted=_predicted_rate(measured),
+    )
+
+
+def _method(measured: Measured, fit: SweepFit) -> Literal["twins", "stand_in", "isotonic"]:
+    if not all(run.twin for run in fit.runs):
+        return "isotonic"
+    return "twins" if measured.stand_in is None else "stand_in"
+
+
+def _stand_in(measured: Measured) -> StandIn | None:
+    found = measured.stand_in
+    if found is None:
+        return None
+    return StandIn(
+        coefficients=found.model.coefficients,
+        max_batch=found.limits.max_batch,
+        token_budget=found.limits.token_budget,
+        levels=tuple(level.spec.id for level in measured.purpose("step_map") if level.usable),
+        error=found.error,
+        used=found.holds,
     )
 
 
@@ -226,55 +237,6 @@ def _step_model(measured: Measured, fit: Fit) -> StepModelFit:
             for level in fit.held_out
         ),
     )
-
-
-def _verification(measured: Measured) -> Verification | None:
-    """Means of measured and replayed latencies, and percentiles where there are requests enough to show one."""
-    replayed = measured.predicted
-    if replayed is None or replayed.rate is None:
-        return None
-    level = next(level for level in measured.levels if level.spec.id == replayed.spec.id)
-    compared = _compared(level, replayed)
-    finished = len(latencies(level)["ttft"])
-    means = [line for line in compared if line.metric in MEANS]
-    return Verification(
-        level=level.spec.id,
-        requests_per_s=replayed.rate,
-        requests=finished,
-        requests_for_p95=samples_needed(0.95),
-        compared=compared,
-        limit=AGREES_WITHIN,
-        agrees=(
-            finished >= FEWEST_REQUESTS
-            and finished == len(counted_requests(level))
-            and bool(means)
-            and all(abs(line.deviation) <= AGREES_WITHIN for line in means)
-        ),
-    )
-
-
-def _compared(level: MeasuredLevel, replayed: MeasuredLevel) -> tuple[Compared, ...]:
-    measured, predicted = latencies(level), latencies(replayed)
-    lines = [_line("output_tokens_per_s", level.output_tokens, level.output_tokens_per_s, replayed.output_tokens_per_s)]
-    for name in ("ttft", "tpot"):
-        ours, theirs = measured[name], predicted[name]
-        lines.append(_line(f"{name}_mean_ms", len(ours), _mean(ours), _mean(theirs)))
-        lines.append(_line(f"{name}_p95_ms", len(ours), percentile(ours, 0.95), percentile(theirs, 0.95)))
-    return tuple(line for line in lines if line is not None)
-
-
-Metric = Literal["ttft_mean_ms", "tpot_mean_ms", "output_tokens_per_s", "ttft_p95_ms", "tpot_p95_ms"]
-
-
-def _line(metric: str, n: int, measured: float | None, predicted: float | None) -> Compared | None:
-    if not measured or predicted is None:
-        return None
-    deviation = predicted / measured - 1
-    return Compared(metric=cast(Metric, metric), n=n, measured=measured, predicted=predicted, deviation=deviation)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
 
 
 def _energy_per_token(fastest: Sequence[MeasuredLevel]) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from engine.calibrate.capacity import METRICS
 from engine.calibrate.contention import CONTENDED
-from engine.calibrate.derive import CONTENDED_LEVELS, VOID_DRIFT, contended_share, refuted
+from engine.calibrate.derive import CONTENDED_LEVELS, VOID_DRIFT, contended_share
 from engine.calibrate.measured import Measured, MeasuredLevel
 from engine.calibrate.metrics import samples_needed
 from engine.calibrate.plan import SWEEP_WINDOW_S
@@ -16,6 +16,7 @@ from engine.calibrate.record_parts import Flag, FlagCode
 from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import MOST_MDAPE
 from engine.calibrate.summary import counted_requests, prefix_hit_share
+from engine.calibrate.verification import refuted
 
 DRIFT = 0.03
 PREFIX_HITS = 0.01  # more or less than asked
@@ -214,7 +215,7 @@ def _of_sweep(ask: Ask, measured: Measured, derived: Derived) -> Iterator[Flag]:
     predicted = sweep.predicted
     off = predicted.requests_per_s / rate.requests_per_s - 1 if predicted else 0.0
     if abs(off) > PREDICTED_WITHIN:
-        message = f"the step model had predicted a rate {100 * off:+.0f} % off the measured one, which counts"
+        message = f"a rate {100 * off:+.0f} % off the measured one, which counts, had been predicted"
         yield _flag("model_misfit", message, off, PREDICTED_WITHIN)
     yield from _of_cliff(ask, sweep, rate.requests_per_s)
 

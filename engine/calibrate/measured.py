@@ -8,6 +8,7 @@ from engine.calibrate.contention import CpuUse
 from engine.calibrate.level import LevelLog, LevelSpec, StepRow, turns
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
+from engine.calibrate.replica import Replica, StandIn
 from engine.calibrate.step_model import Fit
 from engine.calibrate.sweep_fit import SweepFit
 from engine.calibrate.targets import TargetFacts
@@ -94,6 +95,7 @@ class Measured:
     fitted: tuple[MeasuredLevel, ...] = ()
     slow: tuple[MeasuredLevel, ...] = ()  # the machine was slower in them than in another run of the same N
     fit: Fit | None = None
+    stand_in: StandIn | None = None  # of a black box
     max_rate: MaxRate | None = None
     simultaneous: int | None = None  # sequences at once in 99 % of the simulated steps at λ*
     predicted: MeasuredLevel | None = None  # the verification level's requests, replayed in the simulator
@@ -102,6 +104,15 @@ class Measured:
     infeasible: bool = False  # even one request at a time is over a limit, by the levels themselves
     drift: float | None = None
     resumed: int = 0  # how often this calibration was gone on with after it had been killed or stopped
+
+    @property
+    def replica(self) -> Replica | None:
+        """What gives open-loop runs their twins; None where neither a step model nor a stand-in is near enough."""
+        if self.stand_in is not None:
+            return self.stand_in.replica if self.stand_in.holds else None
+        if self.facts is None or self.fit is None or not self.fit.twins:
+            return None
+        return Replica(self.facts.limits, self.fit.model.ms)
 
     @property
     def alike(self) -> list[MeasuredLevel]:

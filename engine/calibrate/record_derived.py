@@ -144,14 +144,31 @@ class SweepPoint(Part):
     tpot_p95_ms: NotNegative
 
 
+class StandIn(Part):
+    """Of a server that shows no iterations: our own scheduler with the step times (as in a step model) and limits by
+    which it would have shown a client the same closed loops. It says nothing of the inside of that server.
+
+    `error` is the root mean square of the logarithms of throughput, mean TTFT and mean TPOT of `levels`, seen over
+    shown. One that is too far off is not used.
+    """
+
+    coefficients: dict[str, float]
+    max_batch: Annotated[int, Field(ge=1)]
+    token_budget: Annotated[int, Field(ge=1)]
+    levels: tuple[Name, ...]
+    error: NotNegative
+    used: bool
+
+
 class Sweep(Part):
     """Open-loop runs about λ*. `runs_near` lie within 10 % of it and decide on it; the window of each was `window_s`.
 
-    `method`: "twins", each run beside the same requests in the simulator, or "isotonic", a monotone curve through the
-    runs alone. `predicted` is what the step model had said before.
+    `method`: "twins", each run beside the same requests in the simulator; "stand_in", the same on a stand-in for a
+    server that shows no iterations; or "isotonic", a monotone curve through the runs alone. `predicted` is what had
+    been simulated before.
     """
 
-    method: Literal["twins", "isotonic"]
+    method: Literal["twins", "stand_in", "isotonic"]
     runs: Annotated[int, Field(ge=1)]
     runs_near: Count
     oversaturated_runs: Count
@@ -203,6 +220,7 @@ class Derived(Part):
     energy_j_per_token: NotNegative | None
     sweep: Annotated[Sweep | None, Field(exclude_if=lambda value: value is None)] = None
     scaled: Annotated[Scaled | None, Field(exclude_if=lambda value: value is None)] = None
+    stand_in: Annotated[StandIn | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _rate_or_reason(self) -> Self:

@@ -38,6 +38,7 @@ BURST = 2.0  # times a typical step: not the work's own time
 CHOOSING_STEPS = 300  # of a level, evenly taken, which are enough to choose by
 FEWEST_LEVELS = 3  # one held out, two to draw a line through
 MOST_MDAPE = 0.08  # on held-out levels; beyond it nothing is predicted
+MOST_TWIN_MDAPE = 0.20  # a twin need not be right, only have its run's luck
 
 
 class StepWork(Protocol):
@@ -178,6 +179,11 @@ class Fit:
     def holds(self) -> bool:
         """Whether anything may be predicted from it."""
         return self.mdape is not None and self.mdape <= MOST_MDAPE
+
+    @property
+    def twins(self) -> bool:
+        """Whether it is near enough to tell the luck of a run from what the machine does."""
+        return self.mdape is not None and self.mdape <= MOST_TWIN_MDAPE
 
 
 def _worse(levels: Sequence[tuple[float | None, float | None]]) -> float | None:

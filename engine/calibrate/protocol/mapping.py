@@ -11,6 +11,8 @@ from engine.calibrate.level import LevelSpec, StepRow
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.plan import Outcome, worth_running
 from engine.calibrate.protocol.state import Calibration, disturbance
+from engine.calibrate.simulator import StepTime
+from engine.calibrate.stand_in import stand_in
 from engine.calibrate.step_model import FEWEST_LEVELS, StepModel, fit_levels
 from engine.calibrate.warm_up import slower
 
@@ -43,33 +45,50 @@ def step_map(run: Calibration) -> None:
 
 
 def step_model(run: Calibration) -> None:
-    """Fit, judge on held-out levels, and where the model holds, simulate open loop to find λ*."""
+    """Fit, judge, and where the model or the stand-in holds, simulate open loop to find λ*."""
     runs = _runs_by_concurrency(run.measured.purpose("step_map"))
     found = steady(runs)
     run.measured.fitted = tuple(level for levels in found.values() for level in levels)
     fitted = {level.spec.id for level in run.measured.fitted}
     left_out = [level for levels in runs.values() for level in levels if level.spec.id not in fitted]
     run.measured.slow = tuple(sorted(left_out, key=lambda level: level.started_at_s))
-    if len(found) < FEWEST_LEVELS or run.black_box:
-        return
+    if run.black_box:
+        _stand_in(run)
+    elif len(found) >= FEWEST_LEVELS:
+        _fit(run, found)
+
+
+def _fit(run: Calibration, runs: Mapping[int, Sequence[MeasuredLevel]]) -> None:
     fit = run.measured.fit = fit_levels(
-        {"+".join(level.spec.id for level in levels): _steps(levels) for levels in found.values()},
+        {"+".join(level.spec.id for level in levels): _steps(levels) for levels in runs.values()},
         _steps(run.measured.slow),
     )
-    if not fit.holds:
+    if fit.holds:
+        run.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
+        _predict(run, [level.model.ms for level in fit.held_out], fit.unsteadiness, fit.mdape or 0.0)
+
+
+def _stand_in(run: Calibration) -> None:
+    """What shows the closed loops of a black box most alike."""
+    longest = run.ask.workload.longest
+    found = run.measured.stand_in = stand_in(
+        run.measured.purpose("step_map"), longest.input + longest.output, run.bench.checkpoint
+    )
+    if found is not None and found.holds:
+        run.bench.say(f"stand-in within {100 * found.error:.1f} % of the closed loops; simulating open loop")
+        _predict(run, (), 0.0, found.error)
+
+
+def _predict(run: Calibration, held_out: Sequence[StepTime], unsteadiness: float, error: float) -> None:
+    replica = run.measured.replica
+    if replica is None:
         return
-    run.bench.say(f"step model within {100 * (fit.mdape or 0):.1f} % of held-out levels; simulating open loop")
-    search = Search(run.facts.limits, run.ask.workload, run.ask.slo, run.ask.seed, checkpoint=run.bench.checkpoint)
+    search = Search(replica.limits, run.ask.workload, run.ask.slo, run.ask.seed, checkpoint=run.bench.checkpoint)
     run.measured.max_rate = rate = max_rate(
-        search,
-        fit.model.ms,
-        [level.model.ms for level in fit.held_out],
-        fit.unsteadiness,
-        run.saturation_per_s(),
-        error=fit.mdape or 0.0,
+        search, replica.step_ms, held_out, unsteadiness, run.saturation_per_s(), error=error
     )
     if rate.requests_per_s is not None:
-        run.measured.simultaneous = search.simultaneous(fit.model.ms, rate.requests_per_s)
+        run.measured.simultaneous = search.simultaneous(replica.step_ms, rate.requests_per_s)
 
 
 def reference_again(run: Calibration) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from engine.calibrate.level import LevelSpec
 from engine.calibrate.protocol.state import Calibration
 from engine.calibrate.record_derived import FEWEST_REQUESTS
-from engine.calibrate.simulator import OpenLoad, simulate
+from engine.calibrate.simulator import OpenLoad
 
 LONGEST_VERIFICATION = 1.5  # times the planned seconds
 DRAIN_REQUESTS = 4  # so many times a lone request's time is waited for the last ones
@@ -14,13 +14,12 @@ UNPLANNED_SHARE = 0.5  # of saturation: the verification's rate when there is no
 
 def verification(run: Calibration) -> None:
     """One open-loop level at about λ_plan, and the same requests in the simulator."""
-    fit, found = run.measured.fit, run.measured.max_rate
-    if fit is None or found is None:
+    replica, found = run.measured.replica, run.measured.max_rate
+    if replica is None or found is None:
         return
     rate = found.low or UNPLANNED_SHARE * run.saturation_per_s()
     level = run.bench.run(_spec(run, rate), rate)
-    replayed = simulate(run.facts.limits, fit.model.ms, level.spec, keep_steps=True)
-    run.measured.predicted = replace(level, log=replayed)
+    run.measured.predicted = replace(level, log=replica.replay(level.spec, keep_steps=True))
 
 
 def _spec(run: Calibration, rate: float) -> LevelSpec:

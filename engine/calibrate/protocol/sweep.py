@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine.calibrate.capacity import CurvePoint, Search
-from engine.calibrate.level import LevelLog, LevelSpec
+from engine.calibrate.level import LevelSpec
 from engine.calibrate.measured import MeasuredLevel
 from engine.calibrate.metrics import nearest_rank, samples_needed
 from engine.calibrate.plan import (
@@ -25,7 +25,7 @@ from engine.calibrate.plan import (
 )
 from engine.calibrate.protocol import prediction
 from engine.calibrate.protocol.state import Calibration
-from engine.calibrate.simulator import OpenLoad, simulate
+from engine.calibrate.simulator import OpenLoad
 from engine.calibrate.summary import latencies
 from engine.calibrate.sweep_fit import SweepRun, sweep_fit
 from engine.calibrate.sweep_runs import run_p95s
@@ -81,21 +81,10 @@ class Sweep:
         return replace(level, warm_in_s=plan.warm_in_s, window_s=plan.window_s)
 
     def _twin(self, level: MeasuredLevel) -> MeasuredLevel | None:
-        if not self.modelled:
+        replica = self.run.measured.replica
+        if replica is None:
             return None
-        return replace(level, log=self.simulated(level.spec, keep_steps=False), oversaturated=False)
-
-    def simulated(self, spec: LevelSpec, *, keep_steps: bool) -> LevelLog:
-        fit = self.run.measured.fit
-        if fit is None:
-            raise ValueError("there is no step model to simulate with")
-        return simulate(self.run.facts.limits, fit.model.ms, spec, keep_steps=keep_steps)
-
-    @property
-    def modelled(self) -> bool:
-        """Whether a step model holds, so that runs have twins."""
-        fit = self.run.measured.fit
-        return fit is not None and fit.holds and not self.run.black_box
+        return replace(level, log=replica.replay(level.spec, keep_steps=False), oversaturated=False)
 
     def fit(self) -> None:
         self.run.measured.sweep = sweep_fit(
@@ -104,13 +93,13 @@ class Sweep:
 
     def simulate_base(self, center: float) -> None:
         """The simulated curve about a rate, from runs so long that they have no luck of their own."""
-        if self.modelled and self.run.measured.fit is not None:
-            ask, model = self.run.ask, self.run.measured.fit.model
+        ask, replica = self.run.ask, self.run.measured.replica
+        if replica is not None:
             search = Search(
-                self.run.facts.limits, ask.workload, ask.slo, ask.seed, long=True, checkpoint=self.run.bench.checkpoint
+                replica.limits, ask.workload, ask.slo, ask.seed, long=True, checkpoint=self.run.bench.checkpoint
             )
             runs = len(search.loads)
-            self.base = tuple(search.point(model.ms, share * center, runs) for share in BASE_SHARES)
+            self.base = tuple(search.point(replica.step_ms, share * center, runs) for share in BASE_SHARES)
 
     def left_s(self) -> float:
         """Seconds that open-loop runs may still take."""
@@ -135,12 +124,15 @@ def bracket(run: Calibration) -> None:
     """Where no model predicts λ*: from saturation down, or up, until one rate is inside the SLO and one is not."""
     sweep = run.sweep = Sweep(run)
     found = run.measured.max_rate
-    if found is not None:
+    if found is not None and not run.black_box:
         sweep.center = found.requests_per_s
         return
     saturation = run.saturation_per_s()
     run.measured.infeasible = _misses_alone(run)
     if not saturation or run.measured.infeasible:
+        return
+    if found is not None and found.requests_per_s is not None:
+        sweep.center = found.requests_per_s
         return
     rate = FIRST_SHARE * saturation
     if not sweep.plan_for(rate, _alone_s(run)):
@@ -194,7 +186,7 @@ def verification(run: Calibration) -> None:
 
 
 def _expect(sweep: Sweep, runs: int) -> None:
-    """From here on it is known how long the rest takes."""
+    """So many runs are known to come, and what follows them."""
     bench, seconds = sweep.run.bench, sweep.plan.run_s if sweep.plan else 0.0
     runs += STRESS_RUNS if sweep.run.ask.depth.stressed else 0
     bench.expected_s = min(bench.max_s, bench.elapsed_s + SWEEP_RESERVE * runs * seconds + sweep.run.plan.reference_s)
@@ -212,12 +204,12 @@ def _service_s(run: Calibration, rate: float) -> float:
 def _fit_around(sweep: Sweep, center: float) -> None:
     """Fit, with the simulated curve taken about the rate that comes out: first the prediction's, then a longer one."""
     predicted = sweep.run.measured.max_rate
-    if predicted is not None and sweep.modelled:
+    if predicted is not None:
         most = max(len(point.ttft_p95_ms) for point in predicted.curve)
         sweep.base = tuple(point for point in predicted.curve if len(point.ttft_p95_ms) == most)
     sweep.fit()
     fit = sweep.run.measured.sweep
-    if not sweep.modelled or fit is None:
+    if sweep.run.measured.replica is None or fit is None:
         return
     center = fit.requests_per_s or center
     for _ in range(RECENTERINGS):
@@ -245,6 +237,7 @@ def replication(run: Calibration) -> None:
             break
         if sweep.left_s() < sweep.plan.run_s:
             break
+        _expect(sweep, 1)
         sweep.measure("replication", _next_rate(sweep.runs, fit.requests_per_s, fit.above, number))
         _fit_around(sweep, fit.requests_per_s or sweep.center) if _outside(sweep) else sweep.fit()
     _predict_nearest(sweep)
@@ -267,8 +260,8 @@ def _outside(sweep: Sweep) -> bool:
 
 def _predict_nearest(sweep: Sweep) -> None:
     """Beside the run nearest to λ_plan, its twin with every step, to be compared in the record."""
-    fit = sweep.run.measured.sweep
-    if fit is None or fit.low is None or not sweep.modelled:
+    fit, replica = sweep.run.measured.sweep, sweep.run.measured.replica
+    if fit is None or fit.low is None or replica is None:
         return
     plan_rate = fit.low
     nearest = min(
@@ -276,4 +269,4 @@ def _predict_nearest(sweep: Sweep) -> None:
     )
     if nearest is not None:
         level = next(level for level in sweep.run.measured.levels if level.spec.id == nearest.level)
-        sweep.run.measured.predicted = replace(level, log=sweep.simulated(level.spec, keep_steps=True))
+        sweep.run.measured.predicted = replace(level, log=replica.replay(level.spec, keep_steps=True))
