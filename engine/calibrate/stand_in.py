@@ -6,7 +6,7 @@ server. What it shares with it is the luck of a run's arrivals and lengths, and 
 that is off biases both the twin and the curve that the ratio is applied to.
 
 The times are found by Gauss-Newton on logarithms, each guess simulating every closed loop with the very requests that
-were sent; how many rows and how many tokens a step takes, by trying a few.
+were sent; how many tokens a step takes and how many requests run at once, by trying a few.
 """
 
 import math
@@ -26,7 +26,7 @@ from engine.config import SchedulerConfig
 
 TOKEN_BUDGETS = (2048, 512, 8192)  # of a step, as servers have them; the first is tried first
 MOST_ROWS = 256
-ROWS_TRIED = 3  # levels of the map whose N may be all that the server runs at once
+WORSE = 1.05  # times the error: fewer rows are no longer tried
 BLOCK_SIZE = 16
 FIRST_ROUNDS, NEXT_ROUNDS = 8, 3
 NUDGE = 0.04  # of a logarithm, to see what it does
@@ -45,15 +45,17 @@ def stand_in(
     search = _Search([level for level in levels if level.usable and _seen(level.log)], longest)
     if len(search.levels) < FEWEST_LEVELS:
         return None
-    best: _Found | None = None
-    for budget in TOKEN_BUDGETS:
+    best = search.settled(search.first_guess(), search.limits(MOST_ROWS, TOKEN_BUDGETS[0]), FIRST_ROUNDS)
+    for budget in TOKEN_BUDGETS[1:]:
         checkpoint()
-        best = search.better(best, search.limits(MOST_ROWS, budget))
-    if best is None:
-        return None
-    for rows in search.concurrencies[-ROWS_TRIED:]:
+        found = search.settled(best.costs, search.limits(MOST_ROWS, budget), NEXT_ROUNDS)
+        best = min(best, found, key=lambda one: one.error)
+    for rows in reversed(search.concurrencies):
         checkpoint()
-        best = search.better(best, search.limits(rows, max(rows, best.limits.token_budget)))
+        found = search.settled(best.costs, search.limits(rows, max(rows, best.limits.token_budget)), NEXT_ROUNDS)
+        if found.error > WORSE * best.error:
+            break
+        best = min(best, found, key=lambda one: one.error)
     return StandIn(search.model(best.costs), best.limits, best.error)
 
 
@@ -79,12 +81,6 @@ class _Search:
         blocks = 2 + rows * (1 + self.longest // BLOCK_SIZE)
         return SchedulerConfig(rows, budget, BLOCK_SIZE, blocks, max_model_len=self.longest + 1)
 
-    def better(self, best: _Found | None, limits: SchedulerConfig) -> _Found:
-        """The better of what was found so far and what is found with other limits, looked for from there on."""
-        costs, rounds = (self.first_guess(), FIRST_ROUNDS) if best is None else (best.costs, NEXT_ROUNDS)
-        found = self._settled(costs, limits, rounds)
-        return found if best is None or found.error < best.error else best
-
     def first_guess(self) -> Vector:
         """Logarithms of milliseconds for a step, a sequence in it and a prompt token, then for sequences in larger
         batches: as a lone request shows the first and the third, with a tenth for the second."""
@@ -99,7 +95,7 @@ class _Search:
         bends = tuple(Bend(knot, b, 0.0) for knot, b in zip(self.knots, larger, strict=True))
         return StepModel(step, step, 0.0, sequence, prompt, 0.0, 0.0, bends)
 
-    def _settled(self, costs: Vector, limits: SchedulerConfig, rounds: int) -> _Found:
+    def settled(self, costs: Vector, limits: SchedulerConfig, rounds: int) -> _Found:
         """Gauss-Newton; a step that makes it worse is halved, and is the last when that does not help."""
         floor = self.first_guess()[0] + math.log(LEAST_SHARE)
         floors = np.array([floor, floor, floor - math.log(self.longest), *[floor for _ in self.knots]])
