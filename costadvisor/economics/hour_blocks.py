@@ -17,8 +17,9 @@ def hours_at_once(shape: tuple[int, ...]) -> int:
     return max(1, CHUNK_CELLS // int(np.prod(shape)))
 
 
-def hour_blocks(pairs: Pairs, block: int) -> Iterator[tuple[list[int], Floats]]:
-    """Hours in order and how often each counts: behind each stands the hour before it, which may count for nothing."""
+def hour_blocks(pairs: Pairs, block: int) -> Iterator[tuple[list[int], Floats | None]]:
+    """Hours in order and how often each counts, None where all count once: behind each stands the hour before it, which
+    may count for nothing."""
     hours, times = list[int](), list[int]()
     for hour, hour_before, often in pairs:
         if not hours or hours[-1] != hour_before:
@@ -27,11 +28,13 @@ def hour_blocks(pairs: Pairs, block: int) -> Iterator[tuple[list[int], Floats]]:
         hours.append(hour)
         times.append(often)
     for start in range(0, len(hours), block):
-        yield hours[start : start + block], np.array(times[start : start + block], dtype=np.float64)
+        often_each = times[start : start + block]
+        once = all(often == 1 for often in often_each)
+        yield hours[start : start + block], None if once else np.array(often_each, dtype=np.float64)
 
 
-def add_hours(total: Floats, rows: Floats, times: Floats) -> None:
+def add_hours(total: Floats, rows: Floats, times: Floats | None) -> None:
     """Each hour's row as often as it comes in a week; the rows are used up."""
-    if np.any(times != 1):
+    if times is not None:
         rows *= times[:, None, None]
     total += rows[0] if len(rows) == 1 else rows.sum(axis=0)
