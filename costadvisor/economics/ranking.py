@@ -12,6 +12,8 @@ from costadvisor.economics.demand import Floats
 from costadvisor.economics.options import Option
 from costadvisor.economics.values import Sample
 
+ALIKE = 1e-9  # of two amounts that differ by no more
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -59,6 +61,8 @@ def ranked_usd(totals: Totals) -> Floats:
 
 
 def _cheapest(options: list[Option], totals: Mapping[str, Totals]) -> dict[str, float]:
+    """Of equals the first: a hybrid that sends nothing to its API costs what its base does, but for the last digit."""
     usd = np.array([ranked_usd(totals[option.id]) for option in options])
-    winners = np.where(np.isfinite(usd.min(axis=0)), usd.argmin(axis=0), -1)
+    least = usd.min(axis=0)
+    winners = np.where(np.isfinite(least), np.argmax(usd <= least * (1 + ALIKE), axis=0), -1)
     return {option.id: float(np.mean(winners == place)) for place, option in enumerate(options)}

@@ -12,7 +12,8 @@ from costadvisor.economics.capacity import sampled_requests_per_s
 from costadvisor.economics.case import WEEK_HOURS
 from costadvisor.economics.composition import paid_around_the_clock
 from costadvisor.economics.demand import DAY_HOURS, SECONDS_PER_HOUR, Floats
-from costadvisor.economics.fleet import TOLERANCE, on_after_request_s, replicas_for, whole_replicas
+from costadvisor.economics.fleet import TOLERANCE, on_after_request_s, replicas_for
+from costadvisor.economics.hour_blocks import add_hours, hour_blocks, hours_at_once
 from costadvisor.economics.months import Months, column
 from costadvisor.economics.options import Scaling, SelfHostOption
 
@@ -71,36 +72,24 @@ def _fixed(scaling: Scaling, months: Months, loads: Floats) -> Use:
 
 
 def _scheduled(scaling: Scaling, months: Months, loads: Floats) -> Use:
-    """Replica-hours and replicas started of a week hour by hour; equal neighbours once."""
+    """Replica-hours and replicas started of a week hour by hour."""
     shape = np.broadcast_shapes(loads.shape, (months.week.shape[0], 1))
     scaled = loads * (1 - TOLERANCE)
     serving, steps_up = np.zeros(shape), np.zeros(shape)
-    now, before, change = np.empty(shape), np.empty(shape), np.empty(shape)
-    replayed = None
-    for hour, hour_before, times in months.pairs:
-        now, before = before, now
-        if replayed != hour_before:
-            _replicas(scaled, months.week[:, hour_before, None], scaling.min_replicas, before)
-        _replicas(scaled, months.week[:, hour, None], scaling.min_replicas, now)
-        replayed = hour
-        _add(serving, now, times, change)
-        if scaling.cold_start_s:
-            np.subtract(now, before, out=change)
-            np.maximum(change, 0.0, out=change)
-            _add(steps_up, change, times, change)
+    block = hours_at_once(shape)
+    replicas, scratch = np.zeros((block + 1, *shape)), np.empty((block, *shape))
+    for hours, times in hour_blocks(months.pairs, block):
+        before, now = replicas[: len(hours)], replicas[1 : len(hours) + 1]
+        np.multiply(scaled, months.week.T[hours][:, :, None], out=now)
+        np.ceil(now, out=now)
+        np.maximum(now, scaling.min_replicas, out=now)
+        change = np.subtract(now, before, out=scratch[: len(hours)])
+        add_hours(steps_up, np.maximum(change, 0.0, out=change), times)
+        replicas[0] = now[-1]
+        add_hours(serving, now, times)
     peak = replicas_for(loads * months.week.max(axis=1)[:, None], scaling.min_replicas)
     spare = scaling.spare_replicas
     return Use((serving + spare * WEEK_HOURS) * months.weeks, steps_up * months.weeks, peak + spare)
-
-
-def _replicas(scaled: Floats, weights: Floats, minimum: int, out: Floats) -> None:
-    np.multiply(scaled, weights, out=out)
-    np.ceil(out, out=out)
-    np.maximum(out, minimum, out=out)
-
-
-def _add(total: Floats, values: Floats, times: int, scratch: Floats) -> None:
-    total += values if times == 1 else np.multiply(values, times, out=scratch)
 
 
 def _window(scaling: Scaling, months: Months, loads: Floats) -> Use:
@@ -126,32 +115,33 @@ def _scale_to_zero(option: SelfHostOption, months: Months, loads: Floats) -> Use
     one_replica = column(sampled_requests_per_s(months.sample, option)) / (1 + float(option.scaling.headroom))
     requests_while_on = one_replica * on_after_request_s(months.sample.case, option)
     paid, cold, steps = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    whole, before, rest, silent, scratch = (np.empty(shape) for _ in range(5))
-    replayed = None
-    for hour, hour_before, times in months.pairs:
-        whole, before = before, whole
-        if replayed != hour_before:
-            np.maximum(whole_replicas(loads * months.week[:, hour_before, None]), keep_warm, out=before)
-        np.multiply(loads, months.week[:, hour, None], out=rest)
+    block = hours_at_once(shape)
+    replicas, left, scratch = (np.zeros((block + extra, *shape)) for extra in (1, 0, 0))
+    for hours, times in hour_blocks(months.pairs, block):
+        before, whole, rest = replicas[: len(hours)], replicas[1 : len(hours) + 1], left[: len(hours)]
+        np.multiply(loads, months.week.T[hours][:, :, None], out=rest)
         np.floor(np.multiply(rest, 1 + TOLERANCE, out=whole), out=whole)
         np.subtract(rest, whole, out=rest)
         np.maximum(rest, 0.0, out=rest)
-        _silent(np.multiply(rest, requests_while_on, out=scratch), silent)
+        silent = _silent(np.multiply(rest, requests_while_on, out=scratch[: len(hours)]))
         if keep_warm:
             warm = whole < keep_warm
             whole[warm], rest[warm], silent[warm] = keep_warm, 0.0, 1.0
-        replayed = hour
-        _add(paid, np.subtract(whole, silent, out=scratch), times, scratch)
-        _add(cold, np.multiply(rest, silent, out=scratch), times, scratch)
-        np.subtract(whole, before, out=scratch)
-        _add(steps, np.maximum(scratch, 0.0, out=scratch), times, scratch)
+        np.multiply(rest, silent, out=rest)
+        add_hours(cold, rest, times)
+        change = np.subtract(whole, before, out=rest)
+        add_hours(steps, np.maximum(change, 0.0, out=change), times)
+        replicas[0] = whole[-1]
+        add_hours(paid, np.subtract(whole, silent, out=silent), times)
     most = np.maximum(replicas_for(loads * months.week.max(axis=1)[:, None], 0), keep_warm)
     starts = steps + cold * one_replica * SECONDS_PER_HOUR
     return Use((paid + WEEK_HOURS) * months.weeks, starts * months.weeks, most)
 
 
-def _silent(expected_requests: Floats, out: Floats) -> None:
-    """`exp(-x)`, worked out only where it is not nothing."""
-    out[:] = 0.0
+def _silent(expected_requests: Floats) -> Floats:
+    """`exp(-x)` in place, worked out only where it is not nothing."""
     few = expected_requests < SURELY_ON
-    out[few] = np.exp(-expected_requests[few])
+    found = np.exp(-expected_requests[few])
+    expected_requests[:] = 0.0
+    expected_requests[few] = found
+    return expected_requests
