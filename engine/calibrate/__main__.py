@@ -221,7 +221,7 @@ def in_words(record: Record, resumable: Journal | None = None) -> str:
         )
     if derived.max_rate is None:
         box = record.hardware.device == "unknown" and record.tier == "quick"
-        why = "; a server over HTTP can't be predicted, only measured: give --tier standard" if box else ""
+        why = "; nothing that was tried behaves like this server, so measure it: give --tier standard" if box else ""
         return f"no rate: {record.grade.basis}{why} ({limits})"
     rate = derived.max_rate
     least = "at least " if derived.binding == "saturation" else ""

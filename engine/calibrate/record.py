@@ -125,6 +125,8 @@ class Record(Part):
         if self.tier is not None and self.derived.max_rate.method == "simulated":
             if check is not None and check.disagrees:
                 return Grade("C", f"predicted, one open-loop level is {100 * check.worst:.0f} % off")
+            if self.derived.stand_in is not None:
+                return Grade("C", "predicted from outside" + (", one open-loop level agrees" if verified else ""))
             return Grade("B", "predicted, one open-loop level agrees" if verified else "predicted, not verified")
         sweep = self.derived.sweep
         if sweep is not None and sweep.runs_near >= RUNS_FOR_A:
