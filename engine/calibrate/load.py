@@ -61,14 +61,16 @@ def run_level(
     stopped: Callable[[], bool] = lambda: False,
     report: Callable[[float, int], None] = lambda seconds, tokens: None,
     keep_steps: bool = True,
+    remote: bool = False,
 ) -> LevelLog:
     """Run one level to its end, or until `stopped()`; `report(seconds, output tokens)` is called about each second.
 
-    Without `keep_steps` the log has the requests only.
+    Without `keep_steps` the log has the requests only. A `remote` closed loop is as over a network: what replaces a
+    finished request comes when the next step has begun.
     """
     backend.reset(spec)
     _warm(backend, spec)
-    loop = _OpenLoop(backend, spec) if spec.open_loop else _ClosedLoop(backend, spec)
+    loop = _OpenLoop(backend, spec) if spec.open_loop else _ClosedLoop(backend, spec, remote=remote)
     loop.keep_steps = keep_steps
     reported = 0.0
     while not loop.over() and not stopped():
@@ -103,8 +105,9 @@ class _Loop(ABC):
         self.live: dict[Request, RequestRow] = {}
         self.requests = requests(spec.lengths, spec.content, backend.block_size)
 
-    def send(self, lengths: Lengths, *, sched: float, starter: bool = False) -> None:
-        row = RequestRow(sched, self.time, lengths.input, lengths.output, starter)
+    def send(self, lengths: Lengths, *, sched: float, sent: float | None = None, starter: bool = False) -> None:
+        """Now, or what a remote client `sent` a moment ago."""
+        row = RequestRow(sched, self.time if sent is None else sent, lengths.input, lengths.output, starter)
         self.live[self.backend.submit(lengths)] = row
         self.log.requests.append(row)
 
@@ -169,6 +172,11 @@ class _Loop(ABC):
 
 
 class _ClosedLoop(_Loop):
+    def __init__(self, backend: Backend, spec: LevelSpec, *, remote: bool) -> None:
+        super().__init__(backend, spec)
+        self.remote = remote
+        self.on_the_way: list[float] = []  # when they were sent
+
     def feed(self) -> None:
         concurrency = self.spec.concurrency or 1
         if not self.log.requests:
@@ -177,8 +185,15 @@ class _ClosedLoop(_Loop):
                 full = next(self.requests)
                 share = max(1, full.output * place // concurrency)
                 self.send(full._replace(output=share), sched=self.time, starter=True)
-        while len(self.live) < concurrency:
-            self.send(next(self.requests), sched=self.time)
+        arrived, self.on_the_way = self.on_the_way, []
+        for sent in arrived:
+            self.send(next(self.requests), sched=sent, sent=sent)
+        missing = [self.time] * (concurrency - len(self.live))
+        if self.remote and self.live:
+            self.on_the_way = missing
+        else:
+            for sent in missing:
+                self.send(next(self.requests), sched=sent)
         if self.log.window is None and self._opened():
             self.log.window = (self.time, self.time + self.spec.window_s)
 
@@ -191,7 +206,7 @@ class _ClosedLoop(_Loop):
         return self.time >= self.log.window[1]
 
     def next_event(self) -> float:
-        return self.time if self.log.window is None else self.log.window[1]
+        return self.time if self.log.window is None or self.on_the_way else self.log.window[1]
 
 
 class _OpenLoop(_Loop):

@@ -271,6 +271,8 @@ class OpenLoad:
         )
 
 
-def simulate(config: SchedulerConfig, step_ms: StepTime, spec: LevelSpec, *, keep_steps: bool = False) -> LevelLog:
+def simulate(
+    config: SchedulerConfig, step_ms: StepTime, spec: LevelSpec, *, keep_steps: bool = False, remote: bool = False
+) -> LevelLog:
     """Run a level on a fresh simulated replica; without its steps that is much faster, and as exact."""
-    return run_level(SimulatedBackend(config, step_ms), spec, keep_steps=keep_steps)
+    return run_level(SimulatedBackend(config, step_ms), spec, keep_steps=keep_steps, remote=remote)

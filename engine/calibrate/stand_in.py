@@ -118,7 +118,7 @@ class _Search:
         step_ms = self.model(costs).ms
         differences = []
         for level, seen in zip(self.levels, self.seen, strict=True):
-            shown = _seen(simulate(limits, step_ms, replace(level.spec, limit_s=math.inf)))
+            shown = _seen(simulate(limits, step_ms, replace(level.spec, limit_s=math.inf), remote=True))
             differences += [shown.get(name, value) - value for name, value in seen.items()]
         return np.array(differences)
 

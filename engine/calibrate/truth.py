@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.calibrate.capacity import Search, max_rate
 from engine.calibrate.level import ClientLog, LevelLog, LevelSpec
+from engine.calibrate.load import run_level
 from engine.calibrate.measured import Measured
 from engine.calibrate.protocol import TIERS, Ask, TierName, calibrate
 from engine.calibrate.simulator import OpenLoad, StepTime
@@ -74,7 +75,7 @@ class BlackBox(SimulatedTarget):
         return dataclasses.replace(super().start(stopped), scheduler=None)
 
     def run(self, spec: LevelSpec, stopped: Callable[[], bool], report: Callable[[float, int], None]) -> LevelLog:
-        log = super().run(spec, stopped, report)
+        log = run_level(self.backend, spec, stopped=stopped, report=report, remote=True)
         opens, closes = log.window or (0.0, 0.0)
         within = [step for step in log.steps if opens < step.ended_s <= closes]
         prompt, output = sum(step.prefill_tokens for step in within), sum(step.sampled for step in within)

@@ -26,7 +26,9 @@ def closed(concurrency: int, seed: int) -> LevelSpec:
 
 def seen(limits: SchedulerConfig, step_ms: StepTime, spec: LevelSpec) -> MeasuredLevel:
     """Of a level, only what a client sees of it."""
-    return MeasuredLevel(spec, replace(simulate(limits, step_ms, spec), steps=[]), 0.0, CpuUse(), rate=None)
+    return MeasuredLevel(
+        spec, replace(simulate(limits, step_ms, spec, remote=True), steps=[]), 0.0, CpuUse(), rate=None
+    )
 
 
 def levels(limits: SchedulerConfig, step_ms: StepTime, ladder: Sequence[int]) -> list[MeasuredLevel]:

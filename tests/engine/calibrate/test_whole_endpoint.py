@@ -86,7 +86,7 @@ def test_the_standard_tier_over_http_finds_the_rate_of_the_mock(
     rate, sweep_part = record.derived.max_rate, record.derived.sweep
     assert rate is not None, record.grade
     assert sweep_part is not None
-    assert (rate.method, sweep_part.method) == ("measured", "isotonic")
+    assert (rate.method, sweep_part.method) == ("measured", "stand_in")
     true = true_rate()
     assert rate.requests_per_s == pytest.approx(true, rel=0.25), "windows of seconds, on a machine that others use"
     assert rate.low * 0.9 <= true <= rate.high * 1.1
