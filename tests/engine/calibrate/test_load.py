@@ -34,6 +34,20 @@ def test_closed_loop_keeps_n_outstanding(limits: SchedulerConfig, truth: StepMod
         assert not row.finished or row.output == row.asked
 
 
+@pytest.mark.parametrize("keep_steps", [True, False])
+def test_over_a_network_the_next_request_misses_a_step(limits: SchedulerConfig, keep_steps: bool) -> None:
+    """With one at a time it does not: the server stands still until it comes."""
+
+    def waited_ms(concurrency: int, *, remote: bool) -> float:
+        log = simulate(limits, lambda *work: 10.0, closed(concurrency), keep_steps=keep_steps, remote=remote)
+        later = [ms for row in log.requests if not row.starter and (ms := row.ttft_ms(open_loop=False)) is not None]
+        return sum(later) / len(later)
+
+    assert waited_ms(4, remote=False) == pytest.approx(10)
+    assert waited_ms(4, remote=True) == pytest.approx(20)
+    assert waited_ms(1, remote=True) == pytest.approx(10)
+
+
 def test_the_opening_burst_does_not_march_in_step(limits: SchedulerConfig, truth: StepModel) -> None:
     starters = [row for row in simulate(limits, truth.ms, closed(5)).requests if row.starter]
     assert [row.asked for row in starters] == [2, 4, 6, 8, 10]

@@ -79,10 +79,9 @@ def test_the_standard_tier_over_http_finds_the_rate_of_the_mock(
     assert code == 0, capsys.readouterr().err
     record = record_read(out)
     phases = [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()]
-    assert list(dict.fromkeys(phases)) == [
-        "preflight", "load", "warm_up", "reference", "step_map", "bracket", "verification", "replication",
-        "reference_again", "done",
-    ]  # fmt: skip
+    in_order = list(dict.fromkeys(phases))
+    assert in_order[:7] == ["preflight", "load", "warm_up", "reference", "step_map", "step_model", "verification"]
+    assert in_order[-2:] == ["reference_again", "done"]
     rate, sweep_part = record.derived.max_rate, record.derived.sweep
     assert rate is not None, record.grade
     assert sweep_part is not None
@@ -104,16 +103,21 @@ def _nothing_is_pretended(record: Record) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_the_quick_tier_over_http_has_no_rate_and_says_what_would_bring_one(
+def test_the_quick_tier_over_http_predicts_with_a_stand_in(
     mock: Mock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out = calibrate(mock, tmp_path / "out.json", "--max-minutes", "0.2")
     assert code == 0
     record = record_read(out)
-    assert (record.derived.max_rate, record.grade.letter) == (None, "D")
-    assert record.derived.saturation is not None
+    assert record.derived.stand_in is not None
+    _nothing_is_pretended(record)
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert "give --tier standard" in last["message"]
+    if record.derived.max_rate is None:  # another process held it up for half of a window of half a second
+        assert record.grade.letter in ("D", None)
+        return
+    assert record.grade.letter == "C"
+    assert "predicted" in last["message"]
+    assert record.derived.max_rate.requests_per_s == pytest.approx(true_rate(), rel=0.35)
 
 
 @pytest.mark.parametrize(
