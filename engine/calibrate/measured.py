@@ -9,6 +9,7 @@ from engine.calibrate.level import LevelLog, LevelSpec, StepRow, turns
 from engine.calibrate.metrics import nearest_rank
 from engine.calibrate.record_parts import ColdStart, Cpu, Gpu, GpuSamples, Smoke, Soak
 from engine.calibrate.replica import Replica, StandIn
+from engine.calibrate.slo import Slo
 from engine.calibrate.step_model import Fit
 from engine.calibrate.sweep_fit import SweepFit
 from engine.calibrate.targets import TargetFacts
@@ -141,3 +142,7 @@ class Measured:
         if not ttft:
             return {}
         return {"ttft_p95_ms": nearest_rank(ttft, 0.95), "tpot_p95_ms": nearest_rank(tpot, 0.95) if tpot else 0.0}
+
+    def misses_alone(self, slo: Slo) -> bool:
+        """Whether even one request at a time is over a limit."""
+        return any(value > getattr(slo, metric) for metric, value in self.alone().items())

@@ -69,7 +69,10 @@ def _fit(run: Calibration, runs: Mapping[int, Sequence[MeasuredLevel]]) -> None:
 
 
 def _stand_in(run: Calibration) -> None:
-    """What shows the closed loops of a black box most alike."""
+    """What shows the closed loops of a black box most alike, unless no rate can keep the limits there."""
+    run.measured.infeasible = run.measured.misses_alone(run.ask.slo)
+    if run.measured.infeasible:
+        return
     longest = run.ask.workload.longest
     found = run.measured.stand_in = stand_in(
         run.measured.purpose("step_map"), longest.input + longest.output, run.bench.checkpoint

@@ -128,7 +128,7 @@ def bracket(run: Calibration) -> None:
         sweep.center = found.requests_per_s
         return
     saturation = run.saturation_per_s()
-    run.measured.infeasible = _misses_alone(run)
+    run.measured.infeasible = run.measured.misses_alone(run.ask.slo)
     if not saturation or run.measured.infeasible:
         return
     if found is not None and found.requests_per_s is not None:
@@ -151,13 +151,6 @@ def bracket(run: Calibration) -> None:
         else:
             sweep.center = fit.requests_per_s
             return
-
-
-def _misses_alone(run: Calibration) -> bool:
-    """Whether even one request at a time is over a limit."""
-    alone = run.measured.alone()
-    slo = run.ask.slo
-    return any(value > getattr(slo, metric) for metric, value in alone.items())
 
 
 def _alone_s(run: Calibration) -> float:

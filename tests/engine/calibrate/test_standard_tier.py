@@ -131,12 +131,13 @@ def test_a_black_box_is_measured_without_any_step(limits: SchedulerConfig, truth
     assert record.derived.drift == pytest.approx(0, abs=0.03)
 
 
+@pytest.mark.parametrize("tier", ["quick", "standard"])
 @pytest.mark.parametrize("black_box", [True, False])
 def test_infeasible_limits_are_named_with_what_would_do(
-    black_box: bool, limits: SchedulerConfig, truth: StepModel
+    black_box: bool, tier: TierName, limits: SchedulerConfig, truth: StepModel
 ) -> None:
     kind = truths.BlackBox if black_box else SimulatedTarget
-    _, record, _ = run(kind(limits, truth.ms), slo=Slo(400, 15))
+    _, record, _ = run(kind(limits, truth.ms), slo=Slo(400, 15), tier=tier)
     derived = record.derived
     assert (derived.max_rate, derived.no_rate_because, derived.binding) == (None, "slo_unreachable", "tpot_p95_ms")
     assert derived.alone_tpot_p95_ms == pytest.approx(truth.ms(1, 0, 205, 0), rel=0.05)
@@ -146,7 +147,7 @@ def test_infeasible_limits_are_named_with_what_would_do(
     # requests meet, a run in the time there is has fewer than the 59 requests of a p95.
     looser = 1.3 if black_box else 1.1
     limits_above = Slo(looser * derived.alone_ttft_p95_ms, looser * (derived.alone_tpot_p95_ms or 0))
-    feasible = run(kind(limits, truth.ms), slo=limits_above)[1]
+    feasible = run(kind(limits, truth.ms), slo=limits_above, tier=tier)[1]
     assert feasible.derived.max_rate is not None
 
 
