@@ -23,7 +23,7 @@ from costadvisor.decisions.todays_api import Reconciliation, billed_models, reco
 from costadvisor.decisions.written import WrittenOption, api_option, case_written, published_quality
 from costadvisor.economics import Case, CaseError, Evaluation, evaluate, parse_case
 from costadvisor.economics import case_sha256 as hash_of
-from costadvisor.spend.selectors import usage_months
+from costadvisor.spend.selectors import usage_months_in_usd
 from costadvisor.workloads.models import Workload
 from costadvisor.workloads.selectors import workload_to_case
 from engine.calibrate.record import Record
@@ -95,7 +95,7 @@ def decision_draft(
     """For a workload that runs on `api` (provider, model) today, at `prices` or at list. Raises Refusal, with the path,
     where no price is known."""
     organization, (provider, model) = workload.organization, api
-    usage = usage_months(organization=organization)
+    usage = usage_months_in_usd(organization=organization)
     reconciled = None if prices else reconcile(usage, provider=provider, model=model)
     today = api_option(
         provider=provider,
@@ -117,7 +117,7 @@ def decision_draft(
 
 def billed_model_list(*, organization: Organization) -> list[tuple[str, str]]:
     """Providers' models in the bill, the dearest first."""
-    return billed_models(usage_months(organization=organization))
+    return billed_models(usage_months_in_usd(organization=organization))
 
 
 def records_of(*, organization: Organization) -> Records:

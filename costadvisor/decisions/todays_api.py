@@ -27,6 +27,7 @@ class Reconciliation:
     last: date
     low: Decimal
     high: Decimal
+    rates: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> tuple[Decimal, Decimal, Decimal] | None:
@@ -41,7 +42,7 @@ class Reconciliation:
         return {
             "grade": "B",
             "basis": "billed",
-            "source": f"{billed} for what lists at {priced}, {months}",
+            "source": "; ".join([f"{billed} for what lists at {priced}, {months}", *self.rates]),
             "as_of": (following(self.last) - timedelta(days=1)).isoformat(),
         }
 
@@ -58,19 +59,20 @@ def billed_models(usage: Iterable[UsageMonth]) -> list[tuple[str, str]]:
 def reconcile(usage: Iterable[UsageMonth], *, provider: str, model: str) -> Reconciliation | None:
     """None where no whole month has both a cost and every count that its list price needs."""
     priced = [
-        (month, billed, listed)
+        (month, billed, listed, {row.rate for row in rows if row.rate})
         for month, rows in _whole_months(usage, provider, model)
         for billed, listed in [(sum((row.cost or Decimal(0) for row in rows), Decimal(0)), _list_price(rows))]
         if listed
     ][-MONTHS_COMPARED:]
     if not priced:
         return None
-    billed_usd = sum((billed for _, billed, _ in priced), Decimal(0))
-    priced_usd = sum((listed for _, _, listed in priced), Decimal(0))
-    k, each = _ratio(billed_usd, priced_usd), [_ratio(billed, listed) for _, billed, listed in priced]
+    billed_usd = sum((billed for _, billed, *_ in priced), Decimal(0))
+    priced_usd = sum((listed for _, _, listed, _ in priced), Decimal(0))
+    k, each = _ratio(billed_usd, priced_usd), [_ratio(billed, listed) for _, billed, listed, _ in priced]
     if not k:
         return None
-    return Reconciliation(k, billed_usd, priced_usd, priced[0][0], priced[-1][0], min(k, *each), max(k, *each))
+    rates = tuple(sorted(set[str]().union(*(used for *_, used in priced))))
+    return Reconciliation(k, billed_usd, priced_usd, priced[0][0], priced[-1][0], min(k, *each), max(k, *each), rates)
 
 
 def _ratio(billed: Decimal, listed: Decimal) -> Decimal:

@@ -17,7 +17,7 @@ from costadvisor.economics.selftest import lessons, self_test
 from costadvisor.home.navigation import STEPS
 from costadvisor.home.standing import Answered, answered, standing
 from costadvisor.spend.overview import spend_grid
-from costadvisor.spend.selectors import usage_months
+from costadvisor.spend.selectors import usage_months_in_usd
 from costadvisor.workloads.selectors import workload_list
 
 
@@ -33,7 +33,7 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_GET
 def organization(request: HttpRequest, organization_slug: str) -> HttpResponse:
     membership = enter(request, organization_slug)
-    usage = usage_months(organization=membership.organization)
+    usage = usage_months_in_usd(organization=membership.organization)
     grid = spend_grid(usage)
     workloads = list(workload_list(organization=membership.organization))
     decisions = list(decision_list(organization=membership.organization))

@@ -1,11 +1,13 @@
-"""Spend over the API: `/api/v1/uploads` from a file's parts to its import, `/api/v1/imports`, `/api/v1/spend/months`.
+"""Spend over the API: `/api/v1/uploads` from a file's parts to its import, `/api/v1/imports`, `/api/v1/spend/…`.
 
 What reads files is imported by the calls that do, as on the pages.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import IO, Any
 
+from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
@@ -20,8 +22,17 @@ from costadvisor.accounts.models import Scope
 from costadvisor.common.api_errors import refusals_named
 from costadvisor.common.refusal import Refusal
 from costadvisor.spend import selectors
-from costadvisor.spend.api_answers import import_answer, month_answer, preview_answer, upload_answer
+from costadvisor.spend.api_answers import (
+    foreign_answer,
+    import_answer,
+    month_answer,
+    preview_answer,
+    rate_answer,
+    upload_answer,
+)
 from costadvisor.spend.models import BillImport, PendingUpload, UploadState
+from costadvisor.spend.rates import foreign_months, months_in_usd
+from costadvisor.spend.services.rates import exchange_rate_confirm, exchange_rate_withdraw
 
 
 class Conflict(APIException):
@@ -182,9 +193,65 @@ class ImportedView(SpendView):
 
 class MonthsView(SpendView):
     def get(self, request: Request) -> Response:
-        """What was used and paid, by month, provider, model and source; oldest first."""
-        months = selectors.usage_months(organization=organization_of(request))
-        return Response({"results": [month_answer(month) for month in months]})
+        """What was used and paid, by month, provider, model and source; oldest first. `usd` at the rate confirmed."""
+        organization = organization_of(request)
+        months, rates = (
+            selectors.usage_months(organization=organization),
+            selectors.rates_confirmed(organization=organization),
+        )
+        in_usd = months_in_usd(months, rates)
+        return Response({"results": [month_answer(*both) for both in zip(months, in_usd, strict=True)]})
+
+
+class RatesView(SpendView):
+    def get(self, request: Request) -> Response:
+        """Months billed in other currencies with the rate of each, null until one is confirmed; and all rates ever."""
+        organization = organization_of(request)
+        months, rates = (
+            selectors.usage_months(organization=organization),
+            selectors.rates_confirmed(organization=organization),
+        )
+        history = selectors.rate_history(organization=organization)
+        return Response(
+            {
+                "billed": [foreign_answer(month) for month in foreign_months(months, rates)],
+                "rates": [rate_answer(rate) for rate in history],
+            }
+        )
+
+    def post(self, request: Request) -> Response:
+        """Confirms a rate: `currency`, `month` (2026-10), `usd` for one unit, `as_of` (2026-10-31), `source`; texts."""
+        said = _fields(request, currency=str, month=str, usd=str, as_of=str, source=str)
+        days = {"month": _day("month", f"{said.pop('month')}-01"), "as_of": _day("as_of", said.pop("as_of"))}
+        with refusals_named():
+            rate = exchange_rate_confirm(
+                organization=organization_of(request), actor=None, origin=f"API token {token_of(request).name}",
+                now=timezone.now(), **said, **days,
+            )  # fmt: skip
+        return Response(rate_answer(rate), status=status.HTTP_201_CREATED)
+
+
+class RateView(SpendView):
+    def delete(self, request: Request, rate_id: int) -> Response:
+        """The rate holds no longer; it stays in the history."""
+        rate = selectors.exchange_rate_find(organization=organization_of(request), rate_id=rate_id)
+        if rate is None:
+            raise NotFound("There is no such rate.")
+        try:
+            exchange_rate_withdraw(
+                rate=rate, actor=None, now=timezone.now(), origin=f"API token {token_of(request).name}"
+            )
+        except Refusal as refusal:
+            raise Conflict(str(refusal)) from None
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _day(field: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        example = "2026-10" if field == "month" else "2026-10-31"
+        raise ValidationError({field: [f"Write it as {example}."]}) from None
 
 
 def _fields(request: Request, **kinds: Callable[..., Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from dataclasses import asdict, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from costadvisor.spend.models import BillImport, PendingUpload
+from costadvisor.spend.models import BillImport, ExchangeRate, PendingUpload
 from costadvisor.spend.month import UsageMonth
+from costadvisor.spend.rates import DOLLARS, ForeignMonth
 
 if TYPE_CHECKING:
     from costadvisor.spend.formats import UsageRow
@@ -42,6 +43,7 @@ def preview_answer(preview: "ImportPreview") -> Answer:
         "revised": preview.rows_revised,
         "stored_already": preview.rows_unchanged,
         "changes_something": preview.plan.changes_something,
+        "without_rate": [{"currency": one.currency, "month": f"{one.month:%Y-%m}"} for one in preview.without_rate],
         "imported_before_as": preview.same_file.pk if preview.same_file else None,
         "totals": totals and {
             "first_day": f"{totals.first_day}",
@@ -71,7 +73,7 @@ def import_answer(bill_import: BillImport) -> Answer:
     }
 
 
-def month_answer(month: UsageMonth) -> Answer:
+def month_answer(month: UsageMonth, in_usd: UsageMonth) -> Answer:
     kinds = ("requests", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     return {
         "month": f"{month.month:%Y-%m}",
@@ -81,6 +83,31 @@ def month_answer(month: UsageMonth) -> Answer:
         **{kind: getattr(month, kind) for kind in kinds},
         "cost": _money(month.cost),
         "currency": month.currency or None,
+        "usd": _money(in_usd.cost) if in_usd.currency == DOLLARS else None,
+    }
+
+
+def foreign_answer(month: ForeignMonth) -> Answer:
+    return {
+        "month": f"{month.month:%Y-%m}",
+        "currency": month.currency,
+        "billed": _money(month.billed),
+        "usd": _money(month.usd),
+        "rate": month.rate and f"{month.rate.usd:f}",
+    }
+
+
+def rate_answer(stored: ExchangeRate) -> Answer:
+    return {
+        "id": stored.pk,
+        "currency": stored.currency,
+        "month": f"{stored.month:%Y-%m}",
+        "usd": stored.usd,
+        "as_of": f"{stored.as_of}",
+        "source": stored.source,
+        "confirmed_at": stored.confirmed_at.isoformat(),
+        "by": str(stored.confirmed_by or stored.origin) or None,
+        "replaced_at": stored.replaced_at and stored.replaced_at.isoformat(),
     }
 
 

@@ -12,7 +12,9 @@ from costadvisor.common.refusal import Refusal
 from costadvisor.spend.models import Provider
 from costadvisor.spend.provider_keys import ProviderSecret
 from costadvisor.spend.pulling.reports import APIS
+from costadvisor.spend.rates import DOLLARS
 
+DECIMAL_INPUT = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
 CURRENCY_CHOICES = [(code, code) for code in sorted(CURRENCIES)]
 
 
@@ -67,3 +69,22 @@ class ProviderKeyForm(forms.Form):
 
     def __init__(self, data: Any = None, *, today: date) -> None:
         super().__init__(data, initial={"since": date(today.year - 1, today.month, 1)})
+
+
+class ExchangeRateForm(forms.Form):
+    currency = forms.ChoiceField(choices=[choice for choice in CURRENCY_CHOICES if choice[0] != DOLLARS])
+    month = forms.RegexField(
+        r"^20\d\d-(0[1-9]|1[0-2])$",
+        label="Billed month",
+        error_messages={"invalid": "Write year and month, such as 2026-10."},
+        widget=forms.TextInput(attrs={"type": "month", "placeholder": "2026-10"}),
+    )
+    usd = forms.CharField(
+        label="US dollars for one unit", max_length=30, help_text="Such as 1.0835.", widget=DECIMAL_INPUT
+    )
+    as_of = forms.DateField(
+        label="Day of the rate",
+        help_text="In that month or after it: the month's end, or the day it was paid.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    source = forms.CharField(max_length=200, label="Where it is from", help_text="Such as: ECB reference rate.")

@@ -1,11 +1,11 @@
-"""Gates of an organization's uploads, imports and keys; editors and higher only, for all lead to writing."""
+"""Gates of an organization's uploads, imports, rates and keys; editors and higher only, for all lead to writing."""
 
 from django.http import Http404, HttpRequest
 
 from costadvisor.accounts.gates import enter
 from costadvisor.accounts.models import Membership, Role
-from costadvisor.spend.models import BillImport, PendingUpload, ProviderKey
-from costadvisor.spend.selectors import import_find, provider_key_find, upload_find
+from costadvisor.spend.models import BillImport, ExchangeRate, PendingUpload, ProviderKey
+from costadvisor.spend.selectors import exchange_rate_find, import_find, provider_key_find, upload_find
 
 
 def upload_for_edit(request: HttpRequest, organization_slug: str, upload_id: int) -> tuple[Membership, PendingUpload]:
@@ -32,3 +32,13 @@ def provider_key_for(
     if key is None:
         raise Http404
     return membership, key
+
+
+def exchange_rate_for_edit(
+    request: HttpRequest, organization_slug: str, rate_id: int
+) -> tuple[Membership, ExchangeRate]:
+    membership = enter(request, organization_slug, Role.EDITOR)
+    rate = exchange_rate_find(organization=membership.organization, rate_id=rate_id)
+    if rate is None:
+        raise Http404
+    return membership, rate

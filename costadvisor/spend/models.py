@@ -8,6 +8,7 @@ A line that a later import revises stays, marked with that import; removing the 
 """
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -15,6 +16,7 @@ from django.db import models
 from costadvisor.accounts.models import Organization, User
 from costadvisor.common.fields import MoneyField
 from costadvisor.spend.pulling.reports import APIS
+from costadvisor.spend.rates import Rate
 
 
 class UploadState(models.TextChoices):
@@ -138,6 +140,38 @@ class BillPull(models.Model):
     @property
     def last_day(self) -> date | None:
         return None if self.done_until is None else self.done_until - timedelta(days=1)
+
+
+class ExchangeRate(models.Model):
+    """A `rates.Rate` that a person confirmed. One that is corrected stays, marked with when another took its place."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    currency = models.CharField(max_length=3)
+    month = models.DateField()
+    usd = models.CharField(max_length=30)  # a decimal, to the last digit that was given
+    as_of = models.DateField()
+    source = models.CharField(max_length=200)
+    confirmed_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    origin = models.CharField(max_length=160, blank=True)
+    confirmed_at = models.DateTimeField()
+    replaced_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-month", "currency", "-confirmed_at", "-id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["organization", "currency", "month"],
+                condition=models.Q(replaced_at=None),
+                name="spend_exchange_rate_current_unique",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.rate}"
+
+    @property
+    def rate(self) -> Rate:
+        return Rate(self.currency, self.month, Decimal(self.usd), self.as_of, self.source)
 
 
 class ColumnMapping(models.Model):

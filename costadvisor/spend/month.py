@@ -15,7 +15,10 @@ def following(month: date) -> date:
 
 @dataclass(frozen=True, kw_only=True)
 class UsageMonth:
-    """Sums; None where no line says. `currency` is empty exactly where the lines carry no cost."""
+    """Sums; None where no line says. `currency` is empty exactly where the lines carry no cost.
+
+    `rate` says how a cost came to be in US dollars that was billed in another currency (`rates`); empty for all others.
+    """
 
     SUMMED: ClassVar = (
         "requests", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output", "cost",
@@ -36,6 +39,7 @@ class UsageMonth:
     cache_write_1h: int | None
     output: int | None
     cost: Decimal | None
+    rate: str = ""
 
     @property
     def is_typed(self) -> bool:

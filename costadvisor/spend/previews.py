@@ -14,7 +14,8 @@ from costadvisor.spend.formats.mapped_csv import Choices, columns_sha256
 from costadvisor.spend.merging import Merge, rows_merged
 from costadvisor.spend.models import BillImport, ColumnMapping, PendingUpload, RequestChunk
 from costadvisor.spend.plan import ImportPlan, overlaps, plan_import, rows_in
-from costadvisor.spend.selectors import rows_stored, usage_months
+from costadvisor.spend.rates import ForeignMonth, foreign_rows
+from costadvisor.spend.selectors import rates_confirmed, rows_stored, usage_months
 from costadvisor.spend.staging import Summary
 from costadvisor.spend.totals import Totals, totals
 
@@ -30,6 +31,7 @@ class ImportPreview:
     totals: Totals | None
     overlaps: list[str]
     same_file: BillImport | None
+    without_rate: list[ForeignMonth]
 
     @property
     def rows_added(self) -> int:
@@ -62,6 +64,9 @@ def upload_preview(*, upload: PendingUpload) -> ImportPreview:
         merge=merge,
         totals=totals(rows),
         overlaps=overlaps(rows, usage_months(organization=organization), {} if merge else stored),
+        without_rate=[
+            month for month in foreign_rows(rows, rates_confirmed(organization=organization)) if not month.rate
+        ],
         same_file=BillImport.objects.filter(organization=organization, sha256=upload.sha256).first(),
     )
 

@@ -26,7 +26,7 @@ class DayOfUse:
     """Sums of one day, model, source, tier and batch. `billed` and `credits` are of billed money only.
 
     `file_list` is what the bill itself says to be the list price of `file_billed`, a part of `billed`; `estimated` what
-    a tool reckons without having been billed.
+    a tool reckons without having been billed. `rate` as in a `UsageMonth`.
     """
 
     day: date
@@ -47,6 +47,7 @@ class DayOfUse:
     file_list: Decimal | None = None
     file_billed: Decimal | None = None
     estimated: Decimal | None = None
+    rate: str = ""
 
     @property
     def tokens(self) -> int:
@@ -99,6 +100,7 @@ class Reconciled:
     negotiated: Decimal | None
     estimated: Decimal | None
     why_not: str
+    rates: tuple[str, ...] = ()
 
     @property
     def factor(self) -> Decimal | None:
@@ -121,7 +123,7 @@ class Reconciled:
             causes.append(f"the bill names {money_text(self.negotiated, 'USD')} off its own list price")
         if abs(self.factor - 1) > CLOSE and not causes:
             causes = ["a negotiated rate, or use or money that one of the files does not have"]
-        return "; ".join(causes) or "the list price explains it"
+        return "; ".join([*(causes or ["the list price explains it"]), *self.rates])
 
 
 Price = Callable[[DayOfUse], Priced | None]
@@ -192,6 +194,7 @@ def _line(when: date, provider: str, model: str, rows: Sequence[DayOfUse], price
         negotiated=_negotiated(rows),
         estimated=_total(row.estimated for row in used),
         why_not=why_not,
+        rates=tuple(sorted({row.rate for row in rows if row.rate})),
     )
 
 
@@ -227,7 +230,8 @@ def _why_not(
     if not all_priced:
         return "no list price of it is known"
     if any(currency != "USD" for currency in currencies):
-        return f"list prices are in USD, the bill in {' and '.join(currencies)}"
+        foreign = " and ".join(currency for currency in currencies if currency != "USD")
+        return f"list prices are in USD, the bill in {foreign}, and no rate of that month is confirmed"
     return "" if billed else _NOT_BILLED
 
 

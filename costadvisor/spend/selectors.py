@@ -12,9 +12,10 @@ from django.db.models.functions import TruncDate
 from costadvisor.accounts.models import Organization
 from costadvisor.spend.formats import UsageRow
 from costadvisor.spend.formats.amounts import EXACT, exact_sum
-from costadvisor.spend.models import BillImport, PendingUpload, ProviderKey, SpendLine
+from costadvisor.spend.models import BillImport, ExchangeRate, PendingUpload, ProviderKey, SpendLine
 from costadvisor.spend.month import TYPED, UsageMonth
 from costadvisor.spend.plan import by_identity
+from costadvisor.spend.rates import Rate, months_in_usd
 from costadvisor.spend.reconciliation import DayOfUse
 
 _CREDITS = ("credit", "refund")
@@ -31,6 +32,10 @@ def import_find(*, organization: Organization, import_id: int) -> BillImport | N
 
 def provider_key_find(*, organization: Organization, key_id: int) -> ProviderKey | None:
     return ProviderKey.objects.filter(organization=organization, pk=key_id).first()
+
+
+def exchange_rate_find(*, organization: Organization, rate_id: int) -> ExchangeRate | None:
+    return ExchangeRate.objects.filter(organization=organization, pk=rate_id).first()
 
 
 def provider_key_list(*, organization: Organization) -> QuerySet[ProviderKey]:
@@ -90,6 +95,22 @@ def usage_months(*, organization: Organization) -> list[UsageMonth]:
     months = [UsageMonth.from_sums(_with_rest(values, rests)) for values in sums]
     billed = {(row.month, row.provider) for row in months if row.cost is not None and not row.is_typed}
     return [row for row in months if not (row.is_typed and (row.month, row.provider) in billed)]
+
+
+def rates_confirmed(*, organization: Organization) -> dict[tuple[str, date], Rate]:
+    """Those that hold now."""
+    stored = ExchangeRate.objects.filter(organization=organization, replaced_at=None)
+    return {(one.currency, one.month): one.rate for one in stored}
+
+
+def rate_history(*, organization: Organization) -> QuerySet[ExchangeRate]:
+    """Newest month first, the one that holds before those it replaced."""
+    return ExchangeRate.objects.filter(organization=organization).select_related("confirmed_by")
+
+
+def usage_months_in_usd(*, organization: Organization) -> list[UsageMonth]:
+    """`usage_months`, those of other currencies in US dollars where a rate of that month is confirmed."""
+    return months_in_usd(usage_months(organization=organization), rates_confirmed(organization=organization))
 
 
 def _rests(lines: QuerySet[SpendLine]) -> Mapping[tuple[object, ...], Decimal]:

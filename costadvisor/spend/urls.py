@@ -4,7 +4,7 @@ organization."""
 from django.urls import path
 
 from costadvisor.spend import api
-from costadvisor.spend.views import bills, pulls
+from costadvisor.spend.views import bills, pulls, rates
 
 app_name = "spend"
 urlpatterns = [
@@ -17,6 +17,8 @@ urlpatterns = [
     path("uploads/<int:upload_id>/discard/", bills.discard, name="discard"),
     path("typed/", bills.typed_cost, name="typed_cost"),
     path("imports/<int:import_id>/remove/", bills.import_remove, name="import_remove"),
+    path("rates/", rates.rates, name="rates"),
+    path("rates/<int:rate_id>/withdraw/", rates.withdraw, name="rate_withdraw"),
     path("fetched/", pulls.index, name="pulls"),
     path("fetched/key/", pulls.set_key, name="pull_key"),
     path("fetched/<int:key_id>/now/", pulls.fetch_now, name="pull_now"),
@@ -32,6 +34,8 @@ api_urls = (
         path("uploads/<int:upload_id>/import", api.ImportView.as_view(), name="import"),
         path("imports", api.ImportsView.as_view(), name="imports"),
         path("imports/<int:import_id>", api.ImportedView.as_view(), name="imported"),
+        path("spend/rates", api.RatesView.as_view(), name="rates"),
+        path("spend/rates/<int:rate_id>", api.RateView.as_view(), name="rate"),
         path("spend/months", api.MonthsView.as_view(), name="months"),
     ],
     "spend_api",

@@ -19,6 +19,7 @@ from costadvisor.spend.forms import MonthlyCostForm, UploadForm
 from costadvisor.spend.gates import import_for_edit, upload_for_edit
 from costadvisor.spend.models import BillImport, UploadState
 from costadvisor.spend.overview import first_month_shown, spend_grid, token_mix
+from costadvisor.spend.rates import days_in_usd, foreign_months
 from costadvisor.spend.reconciliation import Reconciled, reconcile
 
 CHARGES_SHOWN = 24
@@ -33,6 +34,7 @@ def overview(request: HttpRequest, organization_slug: str) -> HttpResponse:
         "membership": membership,
         "grid": grid,
         "mix": token_mix(usage, grid.months) if grid else [],
+        "foreign": foreign_months(usage, selectors.rates_confirmed(organization=membership.organization)),
         "charges": selectors.charges_apart(organization=membership.organization)[:CHARGES_SHOWN],
         "imports": selectors.import_list(organization=membership.organization),
     }
@@ -44,7 +46,8 @@ def reconciliation(request: HttpRequest, organization_slug: str) -> HttpResponse
     """Billed against priced, by month; of one month, provider and model by day."""
     membership = enter(request, organization_slug)
     since = first_month_shown(timezone.localdate())
-    use = selectors.days_of_use(organization=membership.organization, since=since)
+    rates = selectors.rates_confirmed(organization=membership.organization)
+    use = days_in_usd(selectors.days_of_use(organization=membership.organization, since=since), rates)
     asked = {name: request.GET.get(name, "") for name in ("month", "provider", "model")}
     context: dict[str, Any] = {"membership": membership, "since": since}
     if asked["month"]:
