@@ -23,6 +23,7 @@ from costadvisor.spend.models import Provider
 from costadvisor.spend.provider_keys import ProviderSecret
 from costadvisor.spend.services import import_commit, upload_create
 from costadvisor.spend.services.keys import provider_key_set
+from costadvisor.spend.services.rates import exchange_rate_confirm
 from costadvisor.workloads.profile import Profile, assumed
 from costadvisor.workloads.services import workload_create
 from engine.calibrate.record import Record
@@ -66,6 +67,10 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:import_remove", "POST"): WRITE,
     ("catalog:index", "GET"): READ,
     ("catalog:index", "POST"): NOBODY,
+    ("spend:rates", "GET"): READ,
+    ("spend:rates", "POST"): EDIT,
+    ("spend:rate_withdraw", "GET"): NOBODY,
+    ("spend:rate_withdraw", "POST"): WRITE,
     ("spend:pulls", "GET"): EDIT,
     ("spend:pulls", "POST"): NOBODY,
     ("spend:pull_key", "GET"): ADMIN,
@@ -166,6 +171,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
             "imports",
             "imported",
             "months",
+            "rates",
+            "rate",
         )
         for method in ("GET", "POST")
     },
@@ -214,8 +221,13 @@ def objects(
         organization=acme, actor=alice, provider=Provider.OPENAI, secret=ProviderSecret("k" * 40), since=AS_OF,
         now=datetime.combine(AS_OF, time(), UTC),
     )  # fmt: skip
+    rate = exchange_rate_confirm(
+        organization=acme, actor=alice, currency="EUR", month=AS_OF, usd="1.1", as_of=AS_OF, source="test",
+        now=datetime.combine(AS_OF, time(), UTC),
+    )  # fmt: skip
     return {
         "organization_slug": acme.slug,
+        "rate_id": rate.pk,
         "key_id": key.pk,
         "import_id": import_commit(upload=stored, actor=alice).pk,
         "upload_id": upload_create(organization=acme, actor=alice, file_name="new.csv", content=BILL % 2026).pk,

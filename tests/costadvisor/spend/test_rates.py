@@ -16,6 +16,7 @@ from costadvisor.accounts.models import Organization, User
 from costadvisor.audit.models import Event
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions import todays_api
+from costadvisor.spend.formats.amounts import EXACT, exact_sum
 from costadvisor.spend.models import ExchangeRate, SpendLine
 from costadvisor.spend.month import UsageMonth
 from costadvisor.spend.rates import Rate, days_in_usd, foreign_months, months_in_usd
@@ -50,10 +51,12 @@ money = st.decimals(min_value=-1000, max_value=10**9, places=15)
 def test_the_sum_in_dollars_is_the_sum_times_the_rate_to_the_last_digit(costs: list[Decimal], usd: Decimal) -> None:
     rates = {("EUR", OCTOBER): replace(EURO, usd=usd)}
     months = [month(cost, "EUR") for cost in costs]
-    in_usd = months_in_usd(months, rates)
-    assert sum(one.cost or 0 for one in in_usd) == sum(costs, Decimal(0)) * usd
+    in_usd, billed = months_in_usd(months, rates), exact_sum(costs)
+    assert exact_sum([one.cost or Decimal(0) for one in in_usd]) == EXACT.multiply(billed, usd)
     assert {one.currency for one in in_usd} <= {"USD"}
-    assert sum(one.usd or 0 for one in foreign_months(months, rates)) == sum(costs, Decimal(0)) * usd
+    assert [(one.billed, one.usd) for one in foreign_months(months, rates)] == (
+        [(billed, EXACT.multiply(billed, usd))] if costs else []
+    )
 
 
 def test_without_a_rate_of_that_month_nothing_changes() -> None:
@@ -127,7 +130,7 @@ def test_a_corrected_rate_keeps_the_one_before(client: Client, acme: Organizatio
         ("usd", "101", "100 at most"),
         ("as_of", "2026-09-30", "in that month or after it"),
         ("as_of", "2999-01-01", "not ahead"),
-        ("month", "2999-01", "must have begun"),
+        ("month", "2099-01", "must have begun"),
         ("source", "  ", "This field is required"),
         ("currency", "USD", "Select a valid choice"),
     ],
