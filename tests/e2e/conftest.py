@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,10 @@ class Installation:
         return found | {"progress": json.loads(found["progress_json"] or "null")}
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Rows as they lie in the database; values stand at `?`."""
+        if "DATABASE_URL" in self.environment:
+            with psycopg.connect(self.environment["DATABASE_URL"], row_factory=dict_row) as connection:
+                return connection.execute(statement.replace("?", "%s").encode(), values).fetchall()
         database = sqlite3.connect(f"file:{self.var / 'costadvisor.sqlite3'}?mode=ro", uri=True)
         try:
             database.row_factory = sqlite3.Row
