@@ -94,7 +94,8 @@ class Installation:
     def row(self, job_id: int) -> dict[str, Any]:
         """The job's row, as another process left it."""
         (found,) = self.query("SELECT * FROM calibration_calibrationjob WHERE id = ?", job_id)
-        return found | {"progress": json.loads(found["progress_json"] or "null")}
+        progress = found["progress_json"]
+        return found | {"progress": json.loads(progress) if isinstance(progress, str) else progress}
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
         """Rows as they lie in the database; values stand at `?`."""
