@@ -222,12 +222,18 @@ class RatesView(SpendView):
     def post(self, request: Request) -> Response:
         """Confirms a rate: `currency`, `month` (2026-10), `usd` for one unit, `as_of` (2026-10-31), `source`; texts."""
         said = _fields(request, currency=str, month=str, usd=str, as_of=str, source=str)
-        days = {"month": _day("month", f"{said.pop('month')}-01"), "as_of": _day("as_of", said.pop("as_of"))}
         with refusals_named():
             rate = exchange_rate_confirm(
-                organization=organization_of(request), actor=None, origin=f"API token {token_of(request).name}",
-                now=timezone.now(), **said, **days,
-            )  # fmt: skip
+                organization=organization_of(request),
+                actor=None,
+                origin=f"API token {token_of(request).name}",
+                currency=said["currency"],
+                month=_day("month", f"{said['month']}-01"),
+                usd=said["usd"],
+                as_of=_day("as_of", said["as_of"]),
+                source=said["source"],
+                now=timezone.now(),
+            )
         return Response(rate_answer(rate), status=status.HTTP_201_CREATED)
 
 

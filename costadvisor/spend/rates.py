@@ -52,9 +52,16 @@ def days_in_usd(days: Iterable[DayOfUse], rates: Rates) -> list[DayOfUse]:
 def _day_in_usd(day: DayOfUse, rate: Rate | None) -> DayOfUse:
     if rate is None:
         return day
-    amounts = ("billed", "credits", "file_list", "file_billed", "estimated")
-    in_usd = {name: _in_usd(getattr(day, name), rate) for name in amounts}
-    return replace(day, **in_usd, currency=DOLLARS, rate=f"{rate}")
+    return replace(
+        day,
+        billed=_in_usd(day.billed, rate),
+        credits=_in_usd(day.credits, rate),
+        file_list=_in_usd(day.file_list, rate),
+        file_billed=_in_usd(day.file_billed, rate),
+        estimated=_in_usd(day.estimated, rate),
+        currency=DOLLARS,
+        rate=f"{rate}",
+    )
 
 
 def _in_usd(amount: Decimal | None, rate: Rate) -> Decimal | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parents[2]
@@ -92,9 +94,14 @@ class Installation:
     def row(self, job_id: int) -> dict[str, Any]:
         """The job's row, as another process left it."""
         (found,) = self.query("SELECT * FROM calibration_calibrationjob WHERE id = ?", job_id)
-        return found | {"progress": json.loads(found["progress_json"] or "null")}
+        progress = found["progress_json"]
+        return found | {"progress": json.loads(progress) if isinstance(progress, str) else progress}
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Rows as they lie in the database; values stand at `?`."""
+        if "DATABASE_URL" in self.environment:
+            with psycopg.connect(self.environment["DATABASE_URL"], row_factory=dict_row) as connection:
+                return connection.execute(statement.replace("?", "%s").encode(), values).fetchall()
         database = sqlite3.connect(f"file:{self.var / 'costadvisor.sqlite3'}?mode=ro", uri=True)
         try:
             database.row_factory = sqlite3.Row

@@ -1,4 +1,4 @@
-"""What people do in an installation, as one command: `operate.py start N | cancel JOB | claim BARRIER_FILE`."""
+"""What people do in an installation, as one command: `operate.py start N | cancel JOB | claim BARRIER | bill FILE`."""
 
 import os
 import sys
@@ -16,6 +16,9 @@ from costadvisor.accounts.services import organization_create, user_create  # no
 from costadvisor.calibration.models import CalibrationJob, Device, JobState, Tier  # noqa: E402
 from costadvisor.calibration.services.jobs import JobSpec, job_cancel, job_create, job_enqueue  # noqa: E402
 from costadvisor.calibration.services.leases import job_claim  # noqa: E402
+from costadvisor.common.refusal import Refusal  # noqa: E402
+from costadvisor.spend.models import BillImport  # noqa: E402
+from costadvisor.spend.services import upload_confirm, upload_create  # noqa: E402
 from costadvisor.workloads.models import Workload  # noqa: E402
 from costadvisor.workloads.profile import Profile, assumed  # noqa: E402
 from costadvisor.workloads.services import workload_create  # noqa: E402
@@ -53,5 +56,23 @@ def claim(barrier: str) -> None:
             print(job_id)
 
 
+def bill(file: str) -> None:
+    """Reads a file, and stores it as soon as another file, FILE.go, is there; prints how many rows were new."""
+    acme = Organization.objects.get()
+    with Path(file).open("rb") as content:
+        upload = upload_create(
+            organization=acme, actor=acme.memberships.get().user, file_name="bill.csv", content=content
+        )
+    print("ready", flush=True)
+    while not Path(f"{file}.go").exists():
+        time.sleep(0.001)
+    try:
+        upload_confirm(upload=upload, actor=upload.created_by, leave_out_bad_lines=False)
+    except Refusal as refusal:
+        print(f"refused: {refusal}")
+    else:
+        print(BillImport.objects.get(pk=upload.bill_import_id).rows_added)
+
+
 if __name__ == "__main__":
-    {"start": start, "cancel": cancel, "claim": claim}[sys.argv[1]](sys.argv[2])
+    {"start": start, "cancel": cancel, "claim": claim, "bill": bill}[sys.argv[1]](sys.argv[2])

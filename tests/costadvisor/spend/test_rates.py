@@ -37,10 +37,10 @@ FORM = {"currency": "EUR", "month": "2026-10", "usd": "1.0835", "as_of": "2026-1
 
 def month(cost: Decimal | None, currency: str, when: date = OCTOBER) -> UsageMonth:
     start = datetime(when.year, when.month, 1, tzinfo=UTC)
-    tokens = dict.fromkeys(("requests", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output"))
     return UsageMonth(
         month=when, provider="p", model="m", source="s", currency=currency, cost=cost, first_start=start,
-        last_end=start + timedelta(days=31), **tokens,
+        last_end=start + timedelta(days=31), requests=None, input_uncached=None, cache_read=None, cache_write_5m=None,
+        cache_write_1h=None, output=None,
     )  # fmt: skip
 
 

@@ -104,7 +104,10 @@ def test_list_prices_that_bills_name_are_stored_and_compared(
     [
         ([USE], "no billed money was imported for it"),
         ([BILL], "no tokens were imported for it"),
-        ([USE, replace(BILL, currency="EUR")], "list prices are in USD, the bill in EUR"),
+        (
+            [USE, replace(BILL, currency="EUR")],
+            "list prices are in USD, the bill in EUR, and no rate of that month is confirmed",
+        ),
         (
             [replace(USE, model="nothing-like-it"), replace(BILL, model="nothing-like-it")],
             "no list price of it is known",
