@@ -27,7 +27,7 @@ from engine.config import SchedulerConfig
 TOKEN_BUDGETS = (2048, 512, 8192)  # of a step, as servers have them; the first is tried first
 MOST_ROWS = 256
 WORSE = 1.05  # times the error: fewer rows are no longer tried
-BLOCK_SIZE = 16
+BLOCK_SIZE = 64
 FIRST_ROUNDS, NEXT_ROUNDS = 8, 3
 NUDGE = 0.04  # of a logarithm, to see what it does
 SETTLED = 0.003
