@@ -71,7 +71,7 @@ def bill(file: str) -> None:
     except Refusal as refusal:
         print(f"refused: {refusal}")
     else:
-        print(BillImport.objects.get(pk=upload.bill_import_id).rows_added)
+        print(BillImport.objects.latest("pk").rows_added)
 
 
 if __name__ == "__main__":
