@@ -61,7 +61,8 @@ class PriceChange(models.Model):
 
 
 class Quote(models.Model):
-    """A price that the organization was offered, in USD and the unit of its name; `gpus` are those of the machine."""
+    """A price that the organization was offered, in USD and the unit of its name; `usd_per_hour` is of a machine with
+    its `gpus`. `as_entered` keeps the figures in the unit they were given in."""
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="quotes")
     kind = models.CharField(max_length=3, choices=PriceKind.choices)
@@ -72,7 +73,8 @@ class Quote(models.Model):
     cached_input_usd_per_mtok = MoneyField(null=True)
     output_usd_per_mtok = MoneyField(null=True)
     batch_discount = MoneyField(null=True)
-    usd_per_gpu_hour = MoneyField(null=True)
+    usd_per_hour = MoneyField(null=True)
+    gpus = models.PositiveSmallIntegerField(null=True)
     as_entered = models.CharField(max_length=200)
     valid_from = models.DateField()
     valid_to = models.DateField(null=True)
@@ -94,3 +96,7 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} / {self.item}"
+
+    @property
+    def plan_words(self) -> str:
+        return self.plan.replace("_", " ")

@@ -12,7 +12,7 @@ Name = tuple[str, str]  # provider and model
 
 @dataclass(frozen=True)
 class QuotedPrice:
-    """`rates` of an API, or the rent of one GPU. One with an end holds until then; an open one is
+    """`rates` of an API, or the rent of a machine with its `gpus`. One with an end holds until then; an open one is
     known of its start."""
 
     provider: str
@@ -20,13 +20,18 @@ class QuotedPrice:
     plan: str
     rates: Rates | None
     batch_discount: Decimal | None
-    usd_per_gpu_hour: Decimal | None
+    usd_per_hour: Decimal | None
+    gpus: int
     valid_from: date
     valid_to: date | None
     source: str
 
     def holds(self, on: date) -> bool:
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+
+    def rent(self, gpus: int) -> Decimal:
+        """USD an hour of so many GPUs."""
+        return (self.usd_per_hour or Decimal(0)) * gpus / self.gpus
 
     def known_on(self, on: date) -> date:
         return self.valid_from if self.valid_to is None else on
@@ -62,6 +67,6 @@ class Recorded:
         """Of each provider the last quote that holds, the lowest rent first."""
         newest: dict[str, QuotedPrice] = {}
         for quote in self.quotes:
-            if quote.usd_per_gpu_hour is not None and (quote.item, quote.plan) == (gpu, plan) and quote.holds(on):
+            if quote.usd_per_hour is not None and (quote.item, quote.plan) == (gpu, plan) and quote.holds(on):
                 newest.setdefault(quote.provider.lower(), quote)
-        return sorted(newest.values(), key=lambda quote: quote.usd_per_gpu_hour or Decimal(0))
+        return sorted(newest.values(), key=lambda quote: quote.rent(1))
