@@ -25,7 +25,10 @@ def _day(label: str, help_text: str, required: bool = True) -> forms.DateField:
 
 class QuoteForm(forms.Form):
     KIND = PriceKind.API
-    provider = forms.CharField(max_length=120, help_text="Who made the quote, as the prices below name it.")
+    provider = forms.CharField(
+        max_length=120,
+        help_text="Who made the quote. Of an API, by the name that its prices are listed under, such as openai.",
+    )
     valid_from = _day("Valid from", "The first day on which it holds.")
     valid_to = _day(
         "Valid to", "The last day. Left empty it has no end, and ages as a list price does.", required=False

@@ -98,5 +98,10 @@ class Quote(models.Model):
         return f"{self.provider} / {self.item}"
 
     @property
+    def batch_percent(self) -> str:
+        """Empty where none was quoted."""
+        return "" if self.batch_discount is None else f"{(self.batch_discount * 100).normalize():f}"
+
+    @property
     def plan_words(self) -> str:
         return self.plan.replace("_", " ")

@@ -101,9 +101,10 @@ def _text(row: BreakEven | None) -> str:
 
 
 def _sentence(row: BreakEvenMove) -> str:
-    return (
-        f"Your break-even of {row.option} against {row.versus} moved from {_spend(row.before)} to {_spend(row.after)}."
-    )
+    """A unit once, behind both."""
+    both = row.before.startswith("$") and row.after.startswith("$")
+    before = row.before if both else _spend(row.before)
+    return f"Your break-even of {row.option} against {row.versus} moved from {before} to {_spend(row.after)}."
 
 
 def _spend(text: str) -> str:

@@ -179,7 +179,10 @@ def _as_entered(given: Given) -> str:
 
 
 def _plain(usd: Decimal | None) -> str:
-    return "" if usd is None else format(usd.normalize(), "f")
+    """All its digits, and at least cents."""
+    if usd is None:
+        return ""
+    return f"{usd:.{max(2, -int(usd.normalize().as_tuple().exponent))}f}"
 
 
 def _record(quote: Quote, actor: User | None, action: str) -> None:

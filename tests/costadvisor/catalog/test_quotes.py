@@ -126,7 +126,7 @@ def test_entered_and_withdrawn_on_the_page(acme: Organization, alice: User, log_
     quote = Quote.objects.get()
     assert (quote.batch_discount, quote.created_by) == (Decimal("0.5"), alice)
     page = client.get(reverse("catalog:index", args=[acme.slug]), {"on": "2026-12-02"}).content.decode()
-    assert "0.3 in, 1.2 out, USD per million tokens" in page
+    assert "0.30 in, 1.20 out, USD per million tokens" in page
     assert "in use" in page
     assert client.post(reverse("catalog:quote_withdraw", args=[acme.slug, quote.pk])).status_code == 302
     assert api_priced(acme, DAY)["options"][0]["prices"]["input_usd_per_mtok"] == "0.4"

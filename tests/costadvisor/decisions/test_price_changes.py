@@ -55,8 +55,8 @@ def test_a_quote_moves_the_break_even_of_the_decision_it_prices(
     assert found.decision == decision
     assert rows
     assert found.moves.sentences[0] == (
-        f"Your break-even of {rows[0].option} against {rows[0].versus} moved from {rows[0].before} of API spend a "
-        f"month to {rows[0].after} of API spend a month."
+        f"Your break-even of {rows[0].option} against {rows[0].versus} moved from {rows[0].before} to "
+        f"{rows[0].after} of API spend a month."
     )
     # by the evaluation as it is, at the prices of that day
     case = decision.case | {"as_of": "2026-12-01"}
