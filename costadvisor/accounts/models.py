@@ -83,6 +83,7 @@ class Scope(models.TextChoices):
     EVALUATE = "evaluate", "Evaluate cases"
     SPEND = "spend", "Read spend, import bills and take imports back"
     WORKLOADS = "workloads", "Read and write workloads"
+    PRICES = "prices", "Read and enter quotes, and read what prices changed"
 
 
 class ApiToken(models.Model):

@@ -1,8 +1,16 @@
 """How old a price may be before whoever leans on it is told to check it: rents of GPUs moved by a tenth in weeks."""
 
 from datetime import date
+from typing import Literal
 
-PRICE_MAX_AGE_DAYS = 45
+from django.conf import settings
+
+Kind = Literal["api", "gpu"]
+
+
+def max_ages_days() -> dict[str, int]:
+    """By kind of price, as the installation sets it: PRICE_MAX_AGE_API_DAYS, PRICE_MAX_AGE_GPU_DAYS."""
+    return dict(settings.PRICE_MAX_AGE_DAYS)
 
 
 def age_days(as_of: date, on: date) -> int:
@@ -10,5 +18,5 @@ def age_days(as_of: date, on: date) -> int:
     return max((on - as_of).days, 0)
 
 
-def is_stale(as_of: date, on: date, max_age_days: int = PRICE_MAX_AGE_DAYS) -> bool:
-    return age_days(as_of, on) > max_age_days
+def is_stale(as_of: date, on: date, kind: Kind) -> bool:
+    return age_days(as_of, on) > max_ages_days()[kind]

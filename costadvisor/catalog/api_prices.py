@@ -33,17 +33,27 @@ def api_price_get(*, provider: str, model: str, on: date, catalog: Catalog | Non
 
     Raises UnknownPriceError with what could be meant instead: a missing price is never 0.
     """
-    found = _find(provider, model)
-    price = _package_price(*found, on) if found else None
-    price = price or _hosted_price(catalog or snapshot(), provider, model, on)
+    known, found = catalog or snapshot(), _find(provider, model)
+    name = (found[0].id, found[1].id) if found else (provider, model)
+    # a model that is new has a name of its own, which the package may take for an older one's
+    new = known.recorded.price((provider, model), on, after=PACKAGE_CHECKED_ON)
+    price = new or known.recorded.price(name, on, after=PACKAGE_CHECKED_ON)
+    if price is None and found:
+        price = package_price(*found, on)
+    price = price or _hosted_price(known, provider, model, on)
     if price is None:
         raise UnknownPriceError(_unknown(provider, model, on))
-    return price
+    return known.recorded.dated(price, on)
 
 
 def api_price_names() -> list[tuple[str, str]]:
     """Provider and model of every price of the package."""
     return [(provider.id, info.id) for provider in get_snapshot().providers for info in provider.models]
+
+
+def package_models() -> dict[tuple[str, str], tuple[Provider, ModelInfo]]:
+    """Each model of the package by the ids of its provider and its own."""
+    return {(known.id, info.id): (known, info) for known in get_snapshot().providers for info in known.models}
 
 
 def price_usage(
@@ -99,8 +109,8 @@ def _noon(on: date) -> datetime:
     return datetime.combine(on, time(12), UTC)
 
 
-def _package_price(provider: Provider, info: ModelInfo, on: date) -> ApiPrice | None:
-    """None for a model that is not priced by the token."""
+def package_price(provider: Provider, info: ModelInfo, on: date) -> ApiPrice | None:
+    """Of that day; None for a model that is not priced by the token."""
     prices = info.get_prices(_noon(on))
     rates = _rates(prices, 0)
     if rates is None:

@@ -1,13 +1,14 @@
 """What the catalog page lists: each price with its source and its age, newest known on that day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from costadvisor.catalog.ages import age_days, is_stale
+from costadvisor.catalog.ages import Kind, age_days, is_stale
 from costadvisor.catalog.api_prices import UnknownPriceError, api_price_get, api_price_names
 from costadvisor.catalog.facts import ApiPrice, GpuOffer, newest_offers
+from costadvisor.catalog.models import PriceKind, Quote
 from costadvisor.catalog.snapshot import Catalog
 
 API_PRICES_SHOWN = 50
@@ -42,6 +43,15 @@ class ApiLine:
 
 
 @dataclass(frozen=True)
+class QuoteLine:
+    """`standing` is what it does on that day, in words; `dated` where it is in use."""
+
+    quote: Quote
+    standing: str
+    dated: Dated | None
+
+
+@dataclass(frozen=True)
 class HostLine:
     """`price` is None where no price is known on that day."""
 
@@ -56,7 +66,7 @@ def offer_lines(catalog: Catalog, on: date, gpu: str = "") -> list[OfferLine]:
     """By GPU, then the price of one GPU. A machine's earlier rows are its history."""
     shown = [offer for offer in newest_offers(catalog.gpu_offers, on) if gpu in ("", offer.gpu)]
     shown.sort(key=lambda offer: (offer.gpu, offer.plan, offer.usd_per_gpu_hour or Decimal(0), offer.provider))
-    return [OfferLine(offer, dated(offer.as_of, on), _before(catalog, offer)) for offer in shown]
+    return [OfferLine(offer, dated(offer.as_of, on, "gpu"), _before(catalog, offer)) for offer in shown]
 
 
 def host_lines(catalog: Catalog, on: date) -> Iterator[HostLine]:
@@ -64,7 +74,7 @@ def host_lines(catalog: Catalog, on: date) -> Iterator[HostLine]:
     named = dict.fromkeys((host.model, host.provider, host.provider_model) for host in catalog.hosted_models)
     for model, provider, provider_model in sorted(named):
         price = _price(catalog, provider, provider_model, on)
-        yield HostLine(model, provider, provider_model, price, dated(price.as_of, on) if price else None)
+        yield HostLine(model, provider, provider_model, price, dated(price.as_of, on, "api") if price else None)
 
 
 def api_lines(catalog: Catalog, on: date, asked: str) -> tuple[list[ApiLine], int]:
@@ -73,13 +83,32 @@ def api_lines(catalog: Catalog, on: date, asked: str) -> tuple[list[ApiLine], in
     Nothing asked, nothing listed: the package knows more than a thousand.
     """
     words = asked.lower().split()
-    names = [(p, m) for p, m in api_price_names() if words and all(word in f"{p} {m}".lower() for word in words)]
+    known = dict.fromkeys([*api_price_names(), *catalog.recorded.prices])
+    names = [(p, m) for p, m in known if words and all(word in f"{p} {m}".lower() for word in words)]
     prices = (_price(catalog, provider, model, on) for provider, model in names[:API_PRICES_SHOWN])
-    return [ApiLine(price, dated(price.as_of, on)) for price in prices if price], len(names)
+    return [ApiLine(price, dated(price.as_of, on, "api")) for price in prices if price], len(names)
 
 
-def dated(as_of: date, on: date) -> Dated:
-    return Dated(as_of, age_days(as_of, on), is_stale(as_of, on))
+def quote_lines(quotes: Iterable[Quote], on: date) -> list[QuoteLine]:
+    """In use first, then what is still to come, ended or was withdrawn."""
+    lines = [_quote_line(quote, on) for quote in quotes]
+    return sorted(lines, key=lambda line: line.dated is None)
+
+
+def _quote_line(quote: Quote, on: date) -> QuoteLine:
+    if quote.withdrawn_at is not None:
+        return QuoteLine(quote, f"withdrawn on {quote.withdrawn_at:%Y-%m-%d}", None)
+    if quote.valid_from > on:
+        return QuoteLine(quote, f"from {quote.valid_from} on", None)
+    if quote.valid_to is not None and quote.valid_to < on:
+        return QuoteLine(quote, f"ended on {quote.valid_to}", None)
+    known = quote.valid_from if quote.valid_to is None else on  # one with an end holds until then
+    kind: Kind = "api" if quote.kind == PriceKind.API else "gpu"
+    return QuoteLine(quote, "in use", dated(known, on, kind))
+
+
+def dated(as_of: date, on: date, kind: Kind) -> Dated:
+    return Dated(as_of, age_days(as_of, on), is_stale(as_of, on, kind))
 
 
 def _before(catalog: Catalog, offer: GpuOffer) -> GpuOffer | None:

@@ -1,5 +1,6 @@
 """The product's own snapshot of facts in `fixtures/catalog/`; `docs/data-sources.md` says what is in it."""
 
+from copy import copy
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from costadvisor.catalog.facts import (
     Rates,
     Source,
 )
+from costadvisor.catalog.recorded import Recorded
 from costadvisor.catalog.rows import Fact, Row, read_rows
 
+FACTS = ("gpu_offers", "open_models", "hosted_models", "published_throughput", "quality_scores", "opex_facts")
 SNAPSHOT = Path(__file__).resolve().parents[2] / "fixtures" / "catalog"
 
 
@@ -25,10 +28,20 @@ def snapshot() -> "Catalog":
 
 
 class Catalog:
-    """The facts in one folder; each file is read when first asked for and then kept."""
+    """The facts in one folder; each file is read when first asked for and then kept. `recorded` is what the database
+    adds: nothing on the command line."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.recorded = Recorded()
+
+    def with_recorded(self, recorded: Recorded) -> "Catalog":
+        """A copy that shares what was read of the files."""
+        for facts in FACTS:
+            getattr(self, facts)
+        other = copy(self)
+        other.recorded, other.gpu_offers = recorded, (*self.gpu_offers, *recorded.offers)
+        return other
 
     @cached_property
     def sources(self) -> dict[str, Source]:

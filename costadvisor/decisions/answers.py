@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from costadvisor.catalog.snapshot import Catalog
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.economics import Case, Evaluation, case_bytes, evaluate, parse_case
 
@@ -19,9 +20,9 @@ class Answer:
     evaluation: Evaluation
 
 
-def answer(written: Mapping[str, Any], *, records: Records) -> Answer:
+def answer(written: Mapping[str, Any], *, records: Records, catalog: Catalog | None = None) -> Answer:
     """Resolves without reading any file, and evaluates. Raises CaseError with the path of what is refused."""
-    case = case_resolve(parse_case(dict(written)), folder=None, records=records)
+    case = case_resolve(parse_case(dict(written)), folder=None, records=records, catalog=catalog)
     return Answer(case, _evaluated(case_bytes(case)))
 
 

@@ -1,18 +1,28 @@
-"""`POST /api/v1/evaluate`: a case in, its evaluation out, for notebooks and CI. Nothing is stored."""
+"""`POST /api/v1/evaluate`: a case in, its evaluation out, for notebooks and CI; and what new prices do to decisions.
+Nothing is stored."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import IO, Any
 
 from django.conf import settings
 from django.http import HttpResponse
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from costadvisor.accounts.api import organization_of
 from costadvisor.accounts.models import Scope
+from costadvisor.decisions.price_changes import (
+    MovedDecision,
+    PriceEvent,
+    decisions_moved,
+    price_event_find,
+    price_events,
+)
 from costadvisor.decisions.selectors import case_evaluate
 from costadvisor.economics import CaseError
 
@@ -52,3 +62,34 @@ class EvaluateView(APIView):
         except CaseError as error:
             raise ValidationError({error.path: [f"{error.problem}; {error.remedy}"]}) from None
         return HttpResponse(evaluation.to_json(), content_type="application/json")
+
+
+class PriceChangesView(APIView):
+    scope = Scope.PRICES
+
+    def get(self, request: Request) -> Response:
+        """What was recorded of prices, the newest first; each has its own address."""
+        return Response({"results": [_event(each) for each in price_events(organization=organization_of(request))]})
+
+
+class PriceChangeView(APIView):
+    scope = Scope.PRICES
+
+    def get(self, request: Request, event_id: str) -> Response:
+        """With the decisions that it moves: break-evens before and after, in API spend a month."""
+        organization = organization_of(request)
+        event = price_event_find(organization=organization, event_id=event_id)
+        if event is None:
+            raise NotFound
+        moved = [_moved(each) for each in decisions_moved(organization=organization, event=event)]
+        return Response(_event(event) | {"decisions": moved})
+
+
+def _event(event: PriceEvent) -> dict[str, Any]:
+    when = {"at": event.at.isoformat(), "on": event.on.isoformat()}
+    return {"id": event.id, "title": event.title, **when, "changes": event.changes}
+
+
+def _moved(moved: MovedDecision) -> dict[str, Any]:
+    told = None if moved.moves is None else asdict(moved.moves)
+    return {"id": moved.decision.pk, "name": moved.decision.name, "refused": moved.refused or None, "moves": told}

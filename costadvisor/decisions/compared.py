@@ -8,6 +8,7 @@ from typing import Any
 
 from costadvisor.common.money import UNKNOWN, amount_text, money_in_prose
 from costadvisor.economics import Case, case_bytes, parse_case
+from costadvisor.economics.changes import Change
 from costadvisor.economics.comparison import ChangedInput, Comparison, Move, compare
 from costadvisor.economics.evaluation import Evaluation
 from costadvisor.economics.names import input_name, input_text, names_by_id, option_id
@@ -81,8 +82,13 @@ def _ahead(lead: Decimal, verb: str) -> str:
 
 
 def _row(move: Move, names: Mapping[str, str]) -> ChangeRow:
-    inputs = tuple((_name(one, names), _value(one, one.before), _value(one, one.after)) for one in move.inputs)
+    inputs = tuple(input_words(one, names) for one in move.inputs)
     return ChangeRow(inputs, _signed(move.lead_usd), _signed(move.best_usd), _signed(move.today_usd))
+
+
+def input_words(one: ChangedInput | Change, names: Mapping[str, str]) -> tuple[str, str, str]:
+    """What it is called, and what it was and is."""
+    return _name(one, names), _value(one, one.before), _value(one, one.after)
 
 
 def _total(name: str, standing: Any) -> ChangeRow:
@@ -90,12 +96,12 @@ def _total(name: str, standing: Any) -> ChangeRow:
     return ChangeRow(((name, "", ""),), *(amount_text(usd) for usd in figures))
 
 
-def _name(one: ChangedInput, names: Mapping[str, str]) -> str:
+def _name(one: ChangedInput | Change, names: Mapping[str, str]) -> str:
     id_ = option_id(one.field)
     return names.get(id_, id_) if one.field == f"/options/{id_}" else input_name(one.field, names)
 
 
-def _value(one: ChangedInput, value: Any) -> str:
+def _value(one: ChangedInput | Change, value: Any) -> str:
     """A number as people read it; of what has no number, whether it is there."""
     if isinstance(value, bool):
         return "yes" if value else "no"

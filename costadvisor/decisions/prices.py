@@ -8,6 +8,7 @@ from typing import Any
 
 from costadvisor.catalog.api_prices import UnknownPriceError, api_price_get
 from costadvisor.catalog.facts import ApiPrice, GpuOffer, Rates, newest_offers
+from costadvisor.catalog.recorded import QuotedPrice
 from costadvisor.catalog.snapshot import Catalog
 from costadvisor.economics import CaseError
 
@@ -19,9 +20,14 @@ COMMITTED = {
 }
 
 
-def resolve_api_prices(option: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
-    """Fill in an API option's prices where they are left out."""
+def resolve_api_prices(option: Json, path: str, as_of: date, case: Json, catalog: Catalog) -> None:
+    """Fill in an API option's prices where they are left out: an own quote that holds, else the list price."""
     if option.get("prices") is not None:
+        return
+    evidence = case["evidence"]
+    quote = catalog.recorded.quoted_api(option["provider"], option["model"], as_of)
+    if quote is not None:
+        _quoted_prices(option, path, as_of, case, quote)
         return
     try:
         price = api_price_get(provider=option["provider"], model=option["model"], on=as_of, catalog=catalog)
@@ -29,6 +35,20 @@ def resolve_api_prices(option: Json, path: str, as_of: date, evidence: Json, cat
         raise CaseError(f"{path}/prices", str(error), "give the prices in the case") from None
     option["prices"] = _prices(price)
     evidence.setdefault(f"{path}/prices", _imported(f"list price, {price.source}", price.as_of))
+
+
+def _quoted_prices(option: Json, path: str, as_of: date, case: Json, quote: QuotedPrice) -> None:
+    """The factor between bill and list price was found against the list price, so that it goes where a quote comes."""
+    rates, discount = quote.rates, quote.batch_discount
+    if rates is None:
+        return
+    option["prices"] = _rates(rates) | {"batch_discount": 0 if discount is None else float(discount)}
+    told = quote.source if discount is not None else f"{quote.source}; no batch discount was quoted"
+    case["evidence"].setdefault(f"{path}/prices", _imported(told, quote.known_on(as_of)))
+    if option.pop("reconciliation_factor", None) is not None:
+        field = f"{path}/reconciliation_factor"
+        case.get("uncertainty", {}).pop(field, None)
+        case["evidence"][field] = _imported("1: the quote stands in the place of the list price", as_of)
 
 
 def resolve_rent(option: Json, path: str, as_of: date, evidence: Json, catalog: Catalog) -> None:
@@ -66,8 +86,13 @@ def _resolve_fallback(hardware: Json, path: str, as_of: date, evidence: Json, ca
 
 
 def median_rent(hardware: Json, plan: str, as_of: date, catalog: Catalog) -> tuple[str, Json] | None:
-    """USD an hour of a replica and its evidence: the median of the offers; of a term without an offer, the share of
-    the on-demand price that such a term costs elsewhere. None where nothing is known."""
+    """USD an hour of a replica and its evidence: the lowest own quote, else the median of the offers; of a term without
+    an offer, the share of the on-demand price that such a term costs elsewhere. None where nothing is known."""
+    quotes = catalog.recorded.quoted_rents(hardware["gpu"], plan, as_of)
+    if quotes:
+        usd = quotes[0].rent(hardware.get("gpus_per_replica", 1))
+        lowest = f", the lowest of {len(quotes)} own quotes that hold" if len(quotes) > 1 else ""
+        return _money(usd), _imported(f"{quotes[0].source}{lowest}", quotes[0].known_on(as_of))
     rents = _rents(hardware, plan, as_of, catalog)
     if not rents:
         return _committed(hardware, plan, as_of, catalog)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from costadvisor.catalog.snapshot import Catalog
 from costadvisor.common.money import money_in_prose
 from costadvisor.decisions import candidates
 from costadvisor.decisions.candidates import Candidate
@@ -47,23 +48,23 @@ class Proposal:
         return "Hosts of open models"
 
 
-def proposals(case: Json, *, records: Iterable[Record]) -> list[Proposal]:
+def proposals(case: Json, *, records: Iterable[Record], catalog: Catalog | None = None) -> list[Proposal]:
     """For a written case: own measurements, then the cheapest host of each open model, then of each model and GPU the
     published measurement that gives most. Suggested are one open model's host and its cheapest fleets."""
     own = list(records)
     stored: Records = {record.sha256: record for record in own}.get
-    measured = list(_proposed(case, candidates.measured(own), stored))
-    hosts = _cheapest(_proposed(case, candidates.hosts(), stored), lambda proposal: proposal.candidate.model)
-    fleets = _cheapest(_proposed(case, candidates.published(), stored), lambda proposal: proposal.name)
+    measured = list(_proposed(case, candidates.measured(own), stored, catalog))
+    hosts = _cheapest(_proposed(case, candidates.hosts(), stored, catalog), lambda proposal: proposal.candidate.model)
+    fleets = _cheapest(_proposed(case, candidates.published(), stored, catalog), lambda proposal: proposal.name)
     chosen = _suggested(hosts, [*measured, *fleets])
     return [replace(proposal, suggested=proposal in chosen) for proposal in (*measured, *hosts, *fleets)]
 
 
-def _proposed(case: Json, found: Iterable[Candidate], stored: Records) -> Iterator[Proposal]:
+def _proposed(case: Json, found: Iterable[Candidate], stored: Records, catalog: Catalog | None) -> Iterator[Proposal]:
     for candidate in found:
         written = with_option({**case, "options": case["options"][:1]}, candidate.written)
         try:
-            resolved = case_resolve(parse_case(written), folder=None, records=stored)
+            resolved = case_resolve(parse_case(written), folder=None, records=stored, catalog=catalog)
         except CaseError:
             continue
         option = resolved.options[-1]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from costadvisor.catalog.snapshot import snapshot
+from costadvisor.catalog.snapshot import Catalog, snapshot
 from costadvisor.decisions import candidates
 from costadvisor.decisions.capacity import ESTIMATED
 from costadvisor.decisions.fits import fits
@@ -27,11 +27,11 @@ HOSTS_SHOWN, FLEETS_SHOWN, REFUSED_SHOWN = 6, 16, 8
 BASE = "base"  # stands for the id that the base of a hybrid will have
 
 
-def suggestions(case: Json, *, records: Iterable[Record]) -> list[Suggestion]:
+def suggestions(case: Json, *, records: Iterable[Record], catalog: Catalog | None = None) -> list[Suggestion]:
     """For a written case, the allowed ones first, each cheapest first. Raises CaseError for a case that is refused."""
     own = list(records)
     stored: Records = {record.sha256: record for record in own}.get
-    today = sizer_of(case, stored)
+    today = sizer_of(case, stored, catalog)
     singles = [found for found in (today(*way) for way in _singles(today.case, own)) if found]
     varied = [
         found for fleet in _worth_varying(singles) for way in _ways_to_pay(today.case, fleet) if (found := today(*way))

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from costadvisor.catalog.ages import max_ages_days
 from costadvisor.catalog.snapshot import Catalog, snapshot
 from costadvisor.decisions.capacity import (
     ESTIMATED,
@@ -25,6 +26,7 @@ from costadvisor.decisions.prices import resolve_api_prices, resolve_rent
 from costadvisor.decisions.published_costs import cite_costs
 from costadvisor.decisions.simulated import Demand, Shares
 from costadvisor.economics import Case, CaseError, parse_case
+from costadvisor.economics.case import PriceAges
 from engine.calibrate.record import Record
 
 Json = dict[str, Any]
@@ -50,17 +52,25 @@ def case_resolve(
     evidence: Json = case.setdefault("evidence", {})
     known = catalog or snapshot()
     as_of = date.fromisoformat(case["as_of"])
+    _resolve_ages(case)
     resolve_lengths(case["workload"], evidence, folder)
     for option in case["options"]:
         path = f"/options/{option['id']}"
         if option["kind"] == "api":
-            resolve_api_prices(option, path, as_of, evidence, known)
+            resolve_api_prices(option, path, as_of, case, known)
         if option["kind"] == "self_host":
             resolve_rent(option, path, as_of, evidence, known)
             _resolve_capacity(case, option, path, folder, records, known)
             cite_costs(option, path, evidence, known)
         _cite_quality(option, path, evidence, known)
     return parse_case(case)
+
+
+def _resolve_ages(case: Json) -> None:
+    """The installation's, where they are others than a case has by itself: the answer says what it was held against."""
+    ages = PriceAges(**max_ages_days())
+    if "price_max_age_days" not in case and ages != PriceAges():
+        case["price_max_age_days"] = ages.model_dump()
 
 
 def _resolve_capacity(

@@ -11,7 +11,8 @@ from django.db.models import Prefetch, QuerySet
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.calibration.selectors import record_list
-from costadvisor.catalog.snapshot import snapshot
+from costadvisor.catalog.selectors import catalog_known
+from costadvisor.catalog.snapshot import Catalog, snapshot
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.answers import Answer, answer
 from costadvisor.decisions.models import CLOSED, Decision, Recommendation
@@ -41,8 +42,9 @@ def decision_find(*, organization: Organization, decision_id: int) -> Decision |
 
 def decision_evaluate(*, decision: Decision, case: Mapping[str, Any] | None = None) -> Answer:
     """The answer to the decision's case, or to `case`, a variation of it. Raises CaseError for one that is refused."""
-    records = records_of(organization=decision.organization)
-    return answer(decision.case if case is None else case, records=records)
+    written, organization = decision.case if case is None else case, decision.organization
+    known = catalog_of(organization=organization, case=written)
+    return answer(written, records=records_of(organization=organization), catalog=known)
 
 
 def case_evaluate(*, organization: Organization, text: str, most_work: int) -> Evaluation:
@@ -57,14 +59,15 @@ def case_evaluate(*, organization: Organization, text: str, most_work: int) -> E
         raise CaseError(
             "/draws", problem, f"must be at most {most_work // drawn:,} here; `manage.py advise` takes more"
         )
-    return evaluate(case_resolve(case, folder=None, records=records_of(organization=organization)))
+    known = catalog_known(organization=organization, on=case.as_of)
+    return evaluate(case_resolve(case, folder=None, records=records_of(organization=organization), catalog=known))
 
 
 def suggestion_list(*, decision: Decision) -> list[Suggestion]:
     """Options worth adding to the decision, ranked; none for one whose case is refused now."""
     own = [stored.content for stored in record_list(organization=decision.organization)]
     try:
-        return suggestions(decision.case, records=own)
+        return suggestions(decision.case, records=own, catalog=_catalog(decision))
     except CaseError:
         return []
 
@@ -73,7 +76,8 @@ def decision_case(*, decision: Decision) -> Case:
     """The saved case, resolved as far as that goes: a price that is not known any more is None."""
     written = parse_case(decision.case)
     try:
-        return case_resolve(written, folder=None, records=records_of(organization=decision.organization))
+        records = records_of(organization=decision.organization)
+        return case_resolve(written, folder=None, records=records, catalog=_catalog(decision))
     except CaseError:
         return written
 
@@ -105,19 +109,29 @@ def decision_draft(
         quality=published_quality(snapshot().quality_scores, model=model),
         source=source,
     )
-    parts = workload_to_case(workload=workload)
+    known, parts = catalog_known(organization=organization, on=as_of), workload_to_case(workload=workload)
     case = case_written(name="", as_of=as_of, parts=parts, profile=workload.profile, options=[today])
     try:
-        case_resolve(parse_case(case), folder=None)
+        case_resolve(parse_case(case), folder=None, catalog=known)
     except CaseError as error:
         raise Refusal(f"{error.problem}; {error.remedy}.", field=error.path) from error
-    found = proposals(case, records=[stored.content for stored in record_list(organization=organization)])
+    own = [stored.content for stored in record_list(organization=organization)]
+    found = proposals(case, records=own, catalog=known)
     return Draft(as_of, today, reconciled, parts["constraints"]["min_quality"], found)
 
 
 def billed_model_list(*, organization: Organization) -> list[tuple[str, str]]:
     """Providers' models in the bill, the dearest first."""
     return billed_models(usage_months_in_usd(organization=organization))
+
+
+def catalog_of(*, organization: Organization, case: Mapping[str, Any]) -> Catalog:
+    """What the organization knows of prices on the day of a written case."""
+    return catalog_known(organization=organization, on=parse_case(dict(case)).as_of)
+
+
+def _catalog(decision: Decision) -> Catalog:
+    return catalog_of(organization=decision.organization, case=decision.case)
 
 
 def records_of(*, organization: Organization) -> Records:

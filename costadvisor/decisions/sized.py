@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from costadvisor.catalog.snapshot import Catalog
 from costadvisor.decisions.capacity import ESTIMATED
 from costadvisor.decisions.resolve import Records, case_resolve
 from costadvisor.decisions.written import WrittenOption, with_option
@@ -77,6 +78,7 @@ class Sizer:
     written: dict[str, Any]
     case: Case
     records: Records
+    catalog: Catalog | None
 
     def __call__(self, key: str, written: WrittenOption, mixed: WrittenOption | None = None) -> Suggestion | None:
         """None for what has no price, no capacity, or no place in this case, and for what is there already."""
@@ -84,7 +86,7 @@ class Sizer:
         alone = {**self.written, "options": [self._today]}
         try:
             case = parse_case(with_suggestions(alone, [_only(add)]))
-            case = case_resolve(case, folder=None, records=self.records)
+            case = case_resolve(case, folder=None, records=self.records, catalog=self.catalog)
             totals = case_totals(case, draw(case, uncertain_inputs(case)))
         except CaseError:
             return None
@@ -116,13 +118,14 @@ class Sizer:
         return next(option for option in self.written["options"] if option.get("baseline"))
 
 
-def sizer_of(case: Json, records: Records) -> Sizer:
+def sizer_of(case: Json, records: Records, catalog: Catalog | None) -> Sizer:
     written = {**case, "draws": DRAWS, "uncertainty": {}}
     today = next(option["id"] for option in case["options"] if option.get("baseline"))
     kept = ("/workload", "/drift", f"/options/{today}/")
     written["evidence"] = {at: said for at, said in case.get("evidence", {}).items() if at.startswith(kept)}
     alone = parse_case({**written, "options": [option for option in case["options"] if option.get("baseline")]})
-    return Sizer(written, case_resolve(alone, folder=None, records=records), records)
+    resolved = case_resolve(alone, folder=None, records=records, catalog=catalog)
+    return Sizer(written, resolved, records, catalog)
 
 
 def _only(add: tuple[WrittenOption, ...]) -> Suggestion:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from costadvisor.common.money import UNKNOWN, amount_text
+from costadvisor.decisions.price_moves import PriceMoves
 from costadvisor.decisions.sized import Suggestion
 from costadvisor.economics.case import Case
 from costadvisor.economics.evaluation import Evaluation, OptionResult, Spread
 from costadvisor.economics.names import names_by_id
 
 SUGGESTED = ("  option", "USD a month", "total USD", "saves USD", "replicas", "evidence", "calibration USD")
+MOVED = ("break-even in API spend a month", "before", "after")
 HEADINGS = ("option", "USD a month", "p10 to p90", "total USD", "USD per M tokens", "cheapest in")
 
 
@@ -34,6 +36,16 @@ def suggestions_text(found: Sequence[Suggestion]) -> str:
         lines += [_aligned(cells, widths), *(f"  would be excluded: {refusal}" for refusal in one.refused)]
     told = "Expected totals, discounted; evidence A and B measured, C and D published or listed, E arithmetic."
     return "\n".join([*lines, "", told])
+
+
+def moves_text(moves: PriceMoves) -> str:
+    """What new prices do to one answer: the prices, a sentence for each break-even that moved, then all of them."""
+    prices = [f"  {name}: {before} → {after}" for name, before, after in moves.prices]
+    rows = [MOVED, *((f"{row.option} against {row.versus}", row.before, row.after) for row in moves.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(MOVED))]
+    table = [f"  {_aligned(row, widths)}" for row in rows] if moves.rows else []
+    verdict = moves.verdict_after if moves.verdict_changed else "unchanged"
+    return "\n".join([*prices, *(f"  {told}" for told in moves.sentences), *table, f"  Answer: {verdict}"])
 
 
 def _suggestion_cells(found: Suggestion) -> tuple[str, ...]:

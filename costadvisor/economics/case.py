@@ -32,6 +32,7 @@ from costadvisor.economics.quantities import (
     NonNegative,
     PeakRatio,
     Positive,
+    PriceDays,
     Rate,
     Seed,
     Share,
@@ -134,6 +135,13 @@ class Evidence(Part):
     as_of: Day | None = None
 
 
+class PriceAges(Part):
+    """Days after which a price is to be checked before anybody signs on it: rents moved by a tenth in weeks."""
+
+    api: PriceDays = 45
+    gpu: PriceDays = 45
+
+
 class Case(Part):
     schema_: Annotated[Literal["costadvisor.case/1"], Field(alias="schema")]
     name: Annotated[str, StringConstraints(max_length=200)] = ""
@@ -151,3 +159,4 @@ class Case(Part):
     options: Annotated[tuple[Option, ...], Field(min_length=1, max_length=20)]
     uncertainty: dict[str, tuple[UncertaintyBound, UncertaintyBound, UncertaintyBound]] = Field({}, max_length=200)
     evidence: dict[str, Evidence] = Field({}, max_length=500)
+    price_max_age_days: PriceAges = Field(PriceAges(), exclude_if=lambda ages: ages == PriceAges())

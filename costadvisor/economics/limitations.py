@@ -15,19 +15,20 @@ from costadvisor.economics.options import (
     RoutedOption,
     SelfHostOption,
 )
+from costadvisor.economics.price_ages import old_price_texts
 from costadvisor.economics.wording import spend_basis
 
 LOWEST_SIMULATED_BURSTINESS = 0.25
 
 
 def limitations(case: Case, totals: Mapping[str, Totals], not_paying: Collection[str]) -> tuple[str, ...]:
-    """In order: what holds for every answer, then of the workload, then option by option."""
+    """In order: old prices, what holds for every answer, then of the workload, then option by option."""
     names = names_by_id(case)
     of_options = (
         text for option in case.options for text in _of_option(case, option, names[option.id], totals.get(option.id))
     )
     alone = (f"{_capital(names[id_])}: no replica pays; it is the API alone and is not ranked." for id_ in not_paying)
-    return (*_always(), *_of_workload(case), *of_options, *alone)
+    return (*old_price_texts(case), *_always(), *_of_workload(case), *of_options, *alone)
 
 
 def _always() -> Iterator[str]:

@@ -110,6 +110,7 @@ Count = Annotated[int, Quantity("a whole number, 0 or more", low=0, high=10**6, 
 CountFromOne = Annotated[int, Quantity("a whole number, 1 or more", low=1, high=10**6, whole=True)]
 Months = Annotated[int, Quantity("a whole number of months, 0 to 120", low=0, high=120, whole=True)]
 MonthsFromOne = Annotated[int, Quantity("a whole number of months, 1 to 120", low=1, high=120, whole=True)]
+PriceDays = Annotated[int, Quantity("a whole number of days, 1 to 3650", low=1, high=3650, whole=True)]
 Seed = Annotated[int, Quantity("a whole number, 0 or more, below 2^53", low=0, high=2**53 - 1, whole=True)]
 Draws = Annotated[int, Quantity("a whole number, 1 to 100000", low=1, high=100_000, whole=True)]
 UncertaintyBound = Annotated[Decimal, Quantity("a number, or money as a string", low=-LARGEST, money=True)]

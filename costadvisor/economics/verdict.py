@@ -9,6 +9,7 @@ from costadvisor.economics.evaluation import AnswerKind, OptionResult, RuleOfThu
 from costadvisor.economics.figures import prose_usd
 from costadvisor.economics.information import worth_learning
 from costadvisor.economics.options import ApiOption, Option, SelfHostOption
+from costadvisor.economics.price_ages import old_prices_sentence
 from costadvisor.economics.ranking import Ranking, baseline_of
 from costadvisor.economics.values import Exact
 from costadvisor.economics.wording import Findings, answer_sentence, constraint_words, doubt_sentence, reasons, to_learn
@@ -30,7 +31,7 @@ def verdict(found: Findings, ranking: Ranking | None) -> Verdict:
         choice="not_enough_evidence" if doubtful else _answer(ranking.best),
         option=ranking.best.id,
         confidence=ranking.confidence,
-        sentence=(doubt_sentence if doubtful else answer_sentence)(found, ranking),
+        sentence=(doubt_sentence if doubtful else answer_sentence)(found, ranking) + old_prices_sentence(found.case),
         reasons=reasons(found, ranking),
         measure_next=tuple(to_learn(found, value) for value in learn),
     )
@@ -98,7 +99,7 @@ def _nothing_allowed(found: Findings) -> Verdict:
         choice="no_option_allowed",
         option=None,
         confidence=None,
-        sentence=f"No option meets every constraint.{hint}",
+        sentence=f"No option meets every constraint.{hint}{old_prices_sentence(found.case)}",
         reasons=outcomes,
         measure_next=(),
     )

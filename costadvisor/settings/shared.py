@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from genai_prices.update_prices import DEFAULT_UPDATE_URL
+
 from costadvisor.common import environment
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -22,6 +24,7 @@ INSTALLED_APPS = [
     "costadvisor.common",
     "costadvisor.audit",
     "costadvisor.accounts",
+    "costadvisor.catalog",
     "costadvisor.spend",
     "costadvisor.workloads",
     "costadvisor.calibration",
@@ -144,6 +147,17 @@ BILL_PULL_MOST_PAGES = 1000
 BILL_PULL_TRIES = 4  # of one page; a second between the first two, and then twice as long each time
 BILL_PULL_BACKOFF_S = 1.0
 BILL_PULL_LONGEST_WAIT_S = 60.0  # when a provider asks for longer, the fetch goes on at the next time
+
+# Prices. The file that genai-prices itself updates from, or a mirror's; and how old a price may be before it is to be
+# checked, by kind.
+PRICES_URL = environment.url("PRICES_URL", default=DEFAULT_UPDATE_URL, schemes=("https", "http"))
+PRICES_MAX_BYTES = environment.whole_number("PRICES_MAX_BYTES", default=64 * 2**20, minimum=2**10, maximum=2**32)
+PRICES_SILENT_S = 30
+PRICES_WHOLE_S = 120
+PRICE_MAX_AGE_DAYS = {
+    "api": environment.whole_number("PRICE_MAX_AGE_API_DAYS", default=45, minimum=1, maximum=3650),
+    "gpu": environment.whole_number("PRICE_MAX_AGE_GPU_DAYS", default=45, minimum=1, maximum=3650),
+}
 
 # The API. A case of twenty options with a trace's lengths and a week of hours has some 100 kB.
 MAX_CASE_BYTES = 2**20

@@ -11,7 +11,7 @@ from costadvisor.audit.services import event_record
 from costadvisor.common.refusal import Refusal
 from costadvisor.decisions.models import Decision
 from costadvisor.decisions.resolve import case_resolve
-from costadvisor.decisions.selectors import records_of
+from costadvisor.decisions.selectors import catalog_of, records_of
 from costadvisor.decisions.sized import Suggestion, with_suggestions
 from costadvisor.decisions.written import WrittenOption, case_written, with_option, with_option_changed, without_option
 from costadvisor.economics import CaseError, parse_case
@@ -118,7 +118,9 @@ def _free_name(organization: Organization, name: str) -> str:
 
 def _save(decision: Decision, case: Json, actor: User, action: str, details: Json) -> Decision:
     try:
-        case_resolve(parse_case(dict(case)), folder=None, records=records_of(organization=decision.organization))
+        organization = decision.organization
+        known = catalog_of(organization=organization, case=case)
+        case_resolve(parse_case(dict(case)), folder=None, records=records_of(organization=organization), catalog=known)
     except CaseError as error:
         raise Refusal(f"This {error.problem}; {error.remedy}.", field=error.path) from error
     decision.case = dict(case)

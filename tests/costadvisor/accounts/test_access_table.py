@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from costadvisor.accounts.services import membership_set, user_create
 from costadvisor.calibration.models import Device, Tier
 from costadvisor.calibration.services.jobs import JobSpec, job_create
 from costadvisor.calibration.services.records import record_import
+from costadvisor.catalog.services.quotes import Given, quote_create
 from costadvisor.decisions.services.decisions import decision_create
 from costadvisor.decisions.services.recommendations import recommendation_issue
 from costadvisor.decisions.written import api_option
@@ -67,6 +69,12 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("spend:import_remove", "POST"): WRITE,
     ("catalog:index", "GET"): READ,
     ("catalog:index", "POST"): NOBODY,
+    ("catalog:quote_api", "GET"): EDIT,
+    ("catalog:quote_api", "POST"): EDIT,
+    ("catalog:quote_gpu", "GET"): EDIT,
+    ("catalog:quote_gpu", "POST"): EDIT,
+    ("catalog:quote_withdraw", "GET"): NOBODY,
+    ("catalog:quote_withdraw", "POST"): WRITE,
     ("spend:rates", "GET"): READ,
     ("spend:rates", "POST"): EDIT,
     ("spend:rate_withdraw", "GET"): NOBODY,
@@ -119,6 +127,10 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("calibration:download", "POST"): NOBODY,
     ("decisions:index", "GET"): READ,
     ("decisions:index", "POST"): NOBODY,
+    ("decisions:price_changes", "GET"): READ,
+    ("decisions:price_changes", "POST"): NOBODY,
+    ("decisions:price_change", "GET"): READ,
+    ("decisions:price_change", "POST"): NOBODY,
     ("decisions:create", "GET"): EDIT,
     ("decisions:create", "POST"): EDIT,
     ("decisions:detail", "GET"): READ,
@@ -159,6 +171,11 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("reports:assumptions_csv", "POST"): NOBODY,
     ("api:evaluate", "GET"): (401,) * 6,  # only a token opens the API: see its own tests
     ("api:evaluate", "POST"): (401,) * 6,
+    **{
+        (name, method): (401,) * 6
+        for name in ("api:price_changes", "api:price_change", "prices_api:quotes", "prices_api:quote")
+        for method in ("GET", "POST")
+    },
     **{
         (f"spend_api:{name}", method): (401,) * 6
         for name in (
@@ -225,6 +242,11 @@ def objects(
         organization=acme, actor=alice, currency="EUR", month=AS_OF, usd="1.1", as_of=AS_OF, source="test",
         now=datetime.combine(AS_OF, time(), UTC),
     )  # fmt: skip
+    given = Given(
+        kind="gpu", provider="lambda", item="H100", plan="on_demand", unit="gpu_hour", rent=Decimal(2),
+        valid_from=AS_OF, source="test",
+    )  # fmt: skip
+    quote = quote_create(organization=acme, actor=alice, given=given, now=datetime.combine(AS_OF, time(), UTC))
     return {
         "organization_slug": acme.slug,
         "rate_id": rate.pk,
@@ -237,6 +259,8 @@ def objects(
         "decision_id": decision.pk,
         "version": version.version,
         "case_sha256": version.case_sha256,
+        "quote_id": quote.pk,
+        "event_id": f"quote-{quote.pk}",
         "option_id": "today",
         "kind": "host",
         "chart_id": "cost",
@@ -268,7 +292,16 @@ def ids_of(name: str) -> set[str]:
 
 def address(name: str, objects: Objects) -> str:
     """The address of a name, with those of the objects' ids that it takes."""
-    of_nobody = ("accounts:", "home:start", "home:selftest", "verify:", "api:", "spend_api:", "workloads_api:")
+    of_nobody = (
+        "accounts:",
+        "home:start",
+        "home:selftest",
+        "verify:",
+        "api:",
+        "spend_api:",
+        "workloads_api:",
+        "prices_api:",
+    )
     outer = {"organization_slug"} if not name.startswith(of_nobody) else set()
     return reverse(name, kwargs={key: objects[key] for key in ids_of(name) | outer})
 

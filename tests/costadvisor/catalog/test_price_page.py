@@ -2,12 +2,13 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.urls import reverse
 
 from costadvisor.accounts.models import Organization, User
-from costadvisor.catalog.ages import PRICE_MAX_AGE_DAYS, age_days, is_stale
+from costadvisor.catalog.ages import age_days, is_stale
 from costadvisor.catalog.lookup import api_lines, host_lines, offer_lines
 from costadvisor.catalog.snapshot import snapshot
 from tests.conftest import LogIn
@@ -15,11 +16,13 @@ from tests.conftest import LogIn
 ON = date(2026, 11, 21)
 
 
-def test_a_price_is_old_on_the_day_after_its_age_is_used_up() -> None:
+def test_a_price_is_old_on_the_day_after_its_age_is_used_up(settings: Any) -> None:
+    settings.PRICE_MAX_AGE_DAYS = {"api": 30, "gpu": 60}
     read = date(2026, 10, 1)
-    last = date.fromordinal(read.toordinal() + PRICE_MAX_AGE_DAYS)
-    assert not is_stale(read, last)
-    assert is_stale(read, date.fromordinal(last.toordinal() + 1))
+    last = date.fromordinal(read.toordinal() + 60)
+    assert not is_stale(read, last, "gpu")
+    assert is_stale(read, date.fromordinal(last.toordinal() + 1), "gpu")
+    assert is_stale(read, last, "api")
     assert age_days(last, read) == 0
 
 

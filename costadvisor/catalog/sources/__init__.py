@@ -1,0 +1,1 @@
+"""Price lists that a refresh reads, each as the prices it has today."""
