@@ -229,7 +229,7 @@ class _Comparison:
             return f"Never: no replica of {names[self.option.base]} takes from {names[self.api.id]} what it costs."
         own, api = (self._prose_per_mtok(usd) for usd in (found.own_usd_per_request, self.api_usd_per_request))
         what = "one full replica" if isinstance(self.option, SelfHostOption) else "however large, it"
-        return f"Never: {what} costs {own} per million tokens, {names[self.api.id]} {api}."
+        return f"Never: {what} costs {own} per million tokens, {names[self.api.id]} {api}, by {self._by()}."
 
     def _by(self) -> str:
         months = count(self.case.horizon_months, "month")

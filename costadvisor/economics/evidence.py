@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 
 from costadvisor.economics.capacity import resolved_capacity
-from costadvisor.economics.case import Case, Evidence
+from costadvisor.economics.case import Case, Drift, Evidence
 from costadvisor.economics.composition import is_owned
 from costadvisor.economics.evaluation import EvidenceRow
 from costadvisor.economics.options import HybridOption, Option, RoutedOption, SelfHostOption
 
 UNSOURCED = "no source is given"
+# Of what a case may leave to us; ranges and reasons stand in docs/how-it-decides.md.
+OUR_DEFAULTS = {
+    "/drift/api_price_per_year": "assumed: our default; the price of a given model seldom moves",
+    "/drift/gpu_price_per_year": "assumed: our default; rents fell for years and rose in autumn 2026",
+}
 
 _OF_CASE = (
     "/workload/requests_per_month",
@@ -82,5 +87,12 @@ def _graded(option: SelfHostOption, row: EvidenceRow) -> dict[str, str]:
 def _row(case: Case, pointer: str) -> EvidenceRow:
     known = evidence_of(case, pointer)
     if known is None:
-        return EvidenceRow(field=pointer, grade="E", source=UNSOURCED, as_of=None)
+        return EvidenceRow(field=pointer, grade="E", source=_unsourced(case, pointer), as_of=None)
     return EvidenceRow(field=pointer, grade=known.grade, source=f"{known.basis}: {known.source}", as_of=known.as_of)
+
+
+def _unsourced(case: Case, pointer: str) -> str:
+    """A number that nobody sourced is ours where it is the default, and else the writer's of the case."""
+    field = pointer.rpartition("/")[2]
+    is_ours = pointer in OUR_DEFAULTS and getattr(case.drift, field) == getattr(Drift(), field)
+    return OUR_DEFAULTS[pointer] if is_ours else UNSOURCED

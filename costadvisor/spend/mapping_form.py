@@ -6,15 +6,16 @@ from typing import Any
 from django import forms
 
 from costadvisor.spend import staging
+from costadvisor.spend.formats.guessing import guess
 from costadvisor.spend.formats.mapped_csv import (
     COST_UNITS,
+    NUMBERS,
     PERIODS,
     ROLES,
     TIMES,
     TOKEN_UNITS,
     Choices,
     UnknownTable,
-    guess,
     unknown_table,
 )
 from costadvisor.spend.forms import CURRENCY_CHOICES
@@ -44,6 +45,7 @@ _TIMES = {
 }
 _PERIODS = {"hour": "Hour", "day": "Day", "month": "Month"}
 _TOKEN_UNITS = {"1": "Tokens", "1000": "Thousands", "1000000": "Millions"}
+_NUMBERS = {"plain": "1234.56", "point": "1,234.56", "comma": "1.234,56 or 1 234,56"}
 _COST_UNITS = {"1": "Whole units, such as dollars", "0.01": "Hundredths, such as cents"}
 
 
@@ -67,6 +69,9 @@ class MappingForm(forms.Form):
     cost_unit = forms.ChoiceField(
         label="Cost is written in", choices=[(unit, _COST_UNITS[unit]) for unit in COST_UNITS]
     )
+    numbers = forms.ChoiceField(
+        label="How numbers are written", choices=[(style, _NUMBERS[style]) for style in NUMBERS], required=False
+    )
 
     def __init__(self, table: UnknownTable, guessed: Choices, data: Any = None) -> None:
         initial: dict[str, Any] = {role: guessed.columns.get(role, "") for role in ROLES}
@@ -74,6 +79,7 @@ class MappingForm(forms.Form):
             "time_written": guessed.time, "period": guessed.period, "provider_name": guessed.provider,
             "currency_code": guessed.currency, "cached_inside": guessed.cached_inside,
             "token_unit": guessed.token_unit, "cost_unit": guessed.cost_unit,
+            "numbers": guessed.numbers,
         }  # fmt: skip
         super().__init__(data, initial=initial)
         named = [("", "– none –"), *zip(table.columns, (_short(name) for name in table.header), strict=True)]
@@ -120,6 +126,7 @@ class MappingForm(forms.Form):
             cached_inside=said["cached_inside"],
             token_unit=said["token_unit"],
             cost_unit=said["cost_unit"],
+            numbers=said["numbers"] or "plain",
         )
 
 

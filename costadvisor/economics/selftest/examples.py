@@ -4,7 +4,7 @@ headroom, no spare, no people, no trend."""
 from dataclasses import dataclass
 from typing import Any
 
-from costadvisor.economics.figures import percent
+from costadvisor.economics.figures import percent, prose_usd
 from costadvisor.economics.selftest.printed import (
     HOURS,
     Printed,
@@ -16,7 +16,6 @@ from costadvisor.economics.selftest.printed import (
     month_usd,
     mtok_text,
     payback_month,
-    per_mtok_text,
     saved_share,
     usd_per_mtok,
     usd_text,
@@ -185,7 +184,7 @@ WORKED_EXAMPLES: tuple[WorkedExample, ...] = (
         runs=(
             Run(
                 _case(_api(), _fleet("1.50", {"tokens_per_s": 2000}), workload=_busy(2000)),
-                (Printed("per million tokens", "$0.21", 0.21, usd_per_mtok, per_mtok_text, 0.01),),
+                (Printed("per million tokens", "$0.21", 0.21, usd_per_mtok, prose_usd, 0.01),),
             ),
         ),
     ),
@@ -197,11 +196,7 @@ WORKED_EXAMPLES: tuple[WorkedExample, ...] = (
         runs=tuple(
             Run(
                 _case(_api(), _fleet("2.50", {"tokens_per_s": 700}), workload=_busy(700, share)),
-                (
-                    Printed(
-                        f"per million tokens, {percent(share)} busy", said, right, usd_per_mtok, per_mtok_text, 0.003
-                    ),
-                ),
+                (Printed(f"per million tokens, {percent(share)} busy", said, right, usd_per_mtok, prose_usd, 0.003),),
             )
             for share, said, right in ((1.0, "$0.99", 0.99), (0.1, "ten times that", 9.9))
         ),
@@ -247,7 +242,7 @@ WORKED_EXAMPLES: tuple[WorkedExample, ...] = (
                     },
                 ),
                 (
-                    Printed("per million tokens, full", "$0.045", 0.045, usd_per_mtok, per_mtok_text, 0.01),
+                    Printed("per million tokens, full", "$0.045", 0.045, usd_per_mtok, prose_usd, 0.01),
                     Printed("break-even", "the host stays cheaper", None, break_even_mtok, mtok_text),
                 ),
             ),

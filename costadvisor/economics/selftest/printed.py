@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from costadvisor.economics.evaluation import Evaluation, OptionResult
-from costadvisor.economics.figures import prose_usd
 
 Reading = Callable[[Evaluation], float | None]
 HOURS = 730
@@ -106,7 +105,3 @@ def hours_text(value: float) -> str:
 
 def month_text(value: float) -> str:
     return f"month {value:.0f}"
-
-
-def per_mtok_text(value: float) -> str:
-    return f"{prose_usd(value)} per million tokens"

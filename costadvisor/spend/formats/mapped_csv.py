@@ -29,15 +29,54 @@ ROLES: dict[str, tuple[str, ...]] = {
         "month",
         "created",
         "period",
+        "datum",
+        "zeitpunkt",
+        "monat",
+        "fecha",
+        "mois",
+        "mes",
     ),
-    "model": ("model_name", "model", "deployment", "engine"),
-    "provider": ("provider", "vendor", "supplier"),
-    "requests": ("num_requests", "request_count", "requests", "calls", "count"),
-    "input_tokens": ("input_tokens", "prompt_tokens", "tokens_in", "prompt", "input"),
+    "model": ("model_name", "model", "modell", "modele", "modelo", "modello", "deployment", "engine"),
+    "provider": ("provider", "vendor", "supplier", "anbieter", "fournisseur", "proveedor", "fornitore"),
+    "requests": (
+        "num_requests",
+        "request_count",
+        "requests",
+        "calls",
+        "count",
+        "anfragen",
+        "aufrufe",
+        "requetes",
+        "solicitudes",
+    ),
+    "input_tokens": ("input_tokens", "prompt_tokens", "tokens_in", "prompt", "input", "eingabe", "entree", "entrada"),
     "cached_input_tokens": ("cached_input_tokens", "cached_tokens", "cache_read_tokens", "cached", "cache_read"),
-    "output_tokens": ("output_tokens", "completion_tokens", "tokens_out", "completion", "output"),
-    "cost": ("cost_usd", "total_cost", "cost", "amount", "spend", "price", "charge"),
-    "currency": ("currency_code", "currency"),
+    "output_tokens": (
+        "output_tokens",
+        "completion_tokens",
+        "tokens_out",
+        "completion",
+        "output",
+        "ausgabe",
+        "sortie",
+        "salida",
+    ),
+    "cost": (
+        "cost_usd",
+        "total_cost",
+        "cost",
+        "amount",
+        "spend",
+        "price",
+        "charge",
+        "betrag",
+        "kosten",
+        "montant",
+        "cout",
+        "importe",
+        "bedrag",
+    ),
+    "currency": ("currency_code", "currency", "wahrung", "waehrung", "devise", "moneda", "valuta"),
     "request_id": ("request_id", "generation_id", "trace_id"),
     "scope": ("project", "team", "workspace", "api_key_name"),
 }
@@ -49,6 +88,7 @@ TIMES: dict[str, Callable[[str, str], datetime | None]] = {
     "month": lambda field, text: values.month(field, text)[0] if text else None,
 }
 PERIODS = ("hour", "day", "month")
+NUMBERS = ("plain", "point", "comma")
 TOKEN_UNITS = ("1", "1000", "1000000")
 COST_UNITS = ("1", "0.01")
 
@@ -64,7 +104,10 @@ class UnknownTable:
 
 @dataclass(frozen=True)
 class Choices:
-    """`columns` by role; `provider` and `currency` where no column says. `cached_inside`: input includes cached."""
+    """`columns` by role; `provider` and `currency` where no column says. `cached_inside`: input includes cached.
+
+    `numbers` are written as programs do ("plain"), or with a decimal point or comma and thousands apart.
+    """
 
     columns: Mapping[str, str]
     time: str = "iso"
@@ -74,6 +117,7 @@ class Choices:
     cached_inside: bool = True
     token_unit: str = "1"  # noqa: S105 - tokens of text
     cost_unit: str = "1"
+    numbers: str = "plain"
 
 
 class MappedCsv:
@@ -117,7 +161,7 @@ class MappedCsv:
             provider=self._provider(cells),
             model=cells.name(column.get("model", "")),
             scope=cells.scope(column.get("scope", "")),
-            requests=cells.count(column["requests"]) if "requests" in column else self._one_request(),
+            requests=self._counts(cells, column["requests"]) if "requests" in column else self._one_request(),
             input_uncached=total,
             cache_read=cached,
             output=output,
@@ -148,16 +192,26 @@ class MappedCsv:
     def _tokens(self, cells: Cells, role: str) -> pl.Series:
         name, unit = self._choices.columns.get(role, ""), self._choices.token_unit
         if unit == "1" or not name:
-            return cells.count(name)
+            return self._counts(cells, name)
 
         def scaled(text: str) -> int | None:
-            number = values.number(name, text)
+            number = values.number(name, self._plain(name, text))
             return None if number is None else round(number * int(unit))
 
         return cells.lookup(cells.text(name), scaled, name, pl.Int64)
 
+    def _counts(self, cells: Cells, name: str) -> pl.Series:
+        if self._choices.numbers == "plain" or not name:
+            return cells.count(name)
+        return cells.lookup(cells.text(name), lambda text: values.count(name, self._plain(name, text)), name, pl.Int64)
+
     def _cost(self, field: str, text: str) -> Decimal | None:
-        return values.cents(field, text) if self._choices.cost_unit == "0.01" else values.number(field, text)
+        plain = self._plain(field, text)
+        return values.cents(field, plain) if self._choices.cost_unit == "0.01" else values.number(field, plain)
+
+    def _plain(self, field: str, text: str) -> str:
+        numbers = self._choices.numbers
+        return text if numbers == "plain" else values.ungrouped(field, text, numbers)
 
     def _provider(self, cells: Cells) -> Any:
         column = self._choices.columns.get("provider")
@@ -196,35 +250,3 @@ def _shown(header: Sequence[str], columns: Sequence[str], cells: Cells | None) -
         return None
     rows = cells.frame.select(columns).head(ROWS_SHOWN).rows()
     return UnknownTable(tuple(header), tuple(columns), tuple(tuple(map(str, row)) for row in rows))
-
-
-def guess(table: UnknownTable) -> Choices:
-    """What the columns look like, by their names and first cells."""
-    free = list(table.columns)
-    columns: dict[str, str] = {}
-    for exact in (True, False):
-        for role, words in ROLES.items():
-            if role not in columns:
-                found = next((name for word in words for name in free if _fits(name, word, exact=exact)), None)
-                if found is not None and (exact or role not in ("requests", "request_id", "scope")):
-                    columns[role] = found
-                    free.remove(found)
-    time = (
-        _time_written([row[table.columns.index(columns["time"])] for row in table.rows]) if "time" in columns else "iso"
-    )
-    period = "month" if time == "month" else "hour" if "request_id" in columns else "day"
-    return Choices(columns, time=time, period=period)
-
-
-def _fits(name: str, word: str, *, exact: bool) -> bool:
-    return name == word if exact else word in name
-
-
-def _time_written(cells: Sequence[str]) -> str:
-    for kind, read in TIMES.items():
-        try:
-            if all(read("time", cell) for cell in cells):
-                return kind
-        except values.BadValue:
-            continue
-    return "iso"

@@ -11,6 +11,14 @@ _COUNT = re.compile(r"[0-9]{1,15}")
 _WHOLE = re.compile(r"([0-9]{1,15})\.0+")
 _MONEY = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,30})?")
 _NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
+# Thousands apart by what a country writes between them; never in the decimals.
+_GROUPED = {
+    "point": re.compile(r"[-\u2212]?[0-9]{1,3}(?:[, '\u2019\u00a0\u202f][0-9]{3})*(?:\.[0-9]+)?"),
+    "comma": re.compile(r"[-\u2212]?[0-9]{1,3}(?:[. '\u2019\u00a0\u202f][0-9]{3})*(?:,[0-9]+)?"),
+}
+_UNGROUPED = {
+    style: re.compile(rf"[-\u2212]?[0-9]+(?:[{mark}][0-9]+)?") for style, mark in (("point", "."), ("comma", ","))
+}
 _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 _US = re.compile(
     r"([0-9]{1,2})/([0-9]{1,2})/(20[0-9]{2})(?:[ ,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: ?([AP]M))?)?"
@@ -71,6 +79,19 @@ def number(field: str, text: str) -> Decimal | None:
     if not _NUMBER.fullmatch(plain):
         raise BadValue(field, f"{shown(text)} is not a number; it must be such as 1234.56 or 1.5e-05")
     return Decimal(plain)
+
+
+def ungrouped(field: str, text: str, style: str) -> str:
+    """A number as it is written with a decimal "point" or "comma", thousands grouped or not, as programs write it."""
+    if not text:
+        return text
+    if not (_GROUPED[style].fullmatch(text) or _UNGROUPED[style].fullmatch(text)):
+        example = "1,234.56" if style == "point" else "1.234,56"
+        raise BadValue(field, f"{shown(text)} is not a number written as {example}; say how numbers are written")
+    decimal = "." if style == "point" else ","
+    return "".join(
+        character for character in text if character.isdigit() or character in f"-{_MINUS}{decimal}"
+    ).replace(",", ".")
 
 
 def cents(field: str, text: str) -> Decimal | None:

@@ -60,7 +60,9 @@ def test_forgpro_says_why_never() -> None:
     example = next(known for known in WORKED_EXAMPLES if known.id == "forgpro")
     month = evaluate(parse_case(example.runs[0].case)).break_even[0]
     assert (month.never, month.intervals, month.always_from_api_usd_per_month) == (True, (), None)
-    assert month.message == "Never: one full replica costs $28.95 per million tokens, model at api $0.45."
+    assert (
+        month.message == "Never: one full replica costs $28.95 per million tokens, model at api $0.45, by running cost."
+    )
 
 
 @pytest.mark.parametrize(("tokens_per_month", "replicas"), [(6.56e9, 1), (6.57e9, 2)])

@@ -10,7 +10,8 @@ from django.test import Client
 
 from costadvisor.accounts.models import Organization, User
 from costadvisor.spend import staging
-from costadvisor.spend.formats.mapped_csv import guess, unknown_table
+from costadvisor.spend.formats.guessing import guess
+from costadvisor.spend.formats.mapped_csv import unknown_table
 from costadvisor.spend.models import ColumnMapping, PendingUpload, SpendLine
 from costadvisor.spend.services.uploads import limits
 
@@ -138,3 +139,38 @@ def test_a_known_kind_that_is_read_offers_no_columns_and_keeps_no_file(client: C
     page = client.post("/o/acme/spend/upload/", {"file": SimpleUploadedFile("x.csv", text.encode())})["Location"]
     assert "Say which column is what" not in client.get(page).content.decode()
     assert not staging.file_of(PendingUpload.objects.get()).exists()
+
+
+def test_a_spreadsheet_as_people_in_europe_write_it_is_understood_at_once(client: Client) -> None:
+    """Its words, its dates, its decimal comma and its currency; nothing has to be corrected."""
+    text = (
+        "Datum;Anbieter;Modell;Anfragen;Eingabe-Token;Ausgabe-Token;Betrag (EUR)\n"
+        "01.10.2026;openai;gpt-4.1-mini;12.500;14.400.000;2.640.000;9,98\n"
+        "02.10.2026;openai;gpt-4.1-mini;900;1.039.500;190.080;−1.234,5\n"
+    )
+    page = upload(client, text)
+    form = client.get(page).context["form"]
+    said = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    assert said["numbers"] == "comma"
+    assert said["currency_code"] == "EUR"
+    preview = client.post(page, said, follow=True).content.decode()
+    assert "−€1,224.52" in preview
+    client.post(page.replace("columns/", "confirm/"))
+    lines = SpendLine.objects.order_by("period_start")
+    assert [(line.provider, line.requests, line.input_uncached, line.output, line.cost) for line in lines] == [
+        ("openai", 12_500, 14_400_000, 2_640_000, Decimal("9.98")),
+        ("openai", 900, 1_039_500, 190_080, Decimal("-1234.5")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wrong"),
+    [("comma", "1.23,4"), ("comma", "1,2,3"), ("comma", "1.234.56"), ("point", "1.234,5"), ("point", "12,34")],
+)
+def test_a_number_written_otherwise_is_refused_at_its_line(client: Client, numbers: str, wrong: str) -> None:
+    page = upload(client, f"Tag;Betrag\n01.10.2026;{wrong}\n")
+    said = {"time": "tag", "cost": "betrag", "time_written": "european", "period": "day", "provider_name": "p",
+            "currency_code": "EUR", "token_unit": "1", "cost_unit": "1", "numbers": numbers}  # fmt: skip
+    preview = client.post(page, said, follow=True).content.decode()
+    assert "is not a number written as" in preview
+    assert not SpendLine.objects.exists()
