@@ -127,7 +127,7 @@ def test_entered_and_withdrawn_on_the_page(acme: Organization, alice: User, log_
     assert (quote.batch_discount, quote.created_by) == (Decimal("0.5"), alice)
     page = client.get(reverse("catalog:index", args=[acme.slug]), {"on": "2026-12-02"}).content.decode()
     assert "0.30 in, 1.20 out, USD per million tokens" in page
-    assert "in use" in page
+    assert "In use" in page
     assert client.post(reverse("catalog:quote_withdraw", args=[acme.slug, quote.pk])).status_code == 302
     assert api_priced(acme, DAY)["options"][0]["prices"]["input_usd_per_mtok"] == "0.4"
     assert "withdrawn on" in client.get(reverse("catalog:index", args=[acme.slug])).content.decode()
