@@ -33,7 +33,7 @@ def server() -> Iterator[PriceServer]:
 
 @pytest.fixture(autouse=True)
 def no_gpuhunt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gpuhunt", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "gpuhunt", None)
 
 
 def refresh(server: PriceServer, *flags: str, at: datetime = FIRST) -> str:
