@@ -32,7 +32,6 @@ from costadvisor.spend.api_answers import (
 )
 from costadvisor.spend.models import BillImport, PendingUpload, UploadState
 from costadvisor.spend.rates import foreign_months, months_in_usd
-from costadvisor.spend.services.rates import exchange_rate_confirm, exchange_rate_withdraw
 
 
 class Conflict(APIException):
@@ -221,6 +220,8 @@ class RatesView(SpendView):
 
     def post(self, request: Request) -> Response:
         """Confirms a rate: `currency`, `month` (2026-10), `usd` for one unit, `as_of` (2026-10-31), `source`; texts."""
+        from costadvisor.spend.services.rates import exchange_rate_confirm
+
         said = _fields(request, currency=str, month=str, usd=str, as_of=str, source=str)
         with refusals_named():
             rate = exchange_rate_confirm(
@@ -240,6 +241,8 @@ class RatesView(SpendView):
 class RateView(SpendView):
     def delete(self, request: Request, rate_id: int) -> Response:
         """The rate holds no longer; it stays in the history."""
+        from costadvisor.spend.services.rates import exchange_rate_withdraw
+
         rate = selectors.exchange_rate_find(organization=organization_of(request), rate_id=rate_id)
         if rate is None:
             raise NotFound("There is no such rate.")

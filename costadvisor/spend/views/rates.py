@@ -1,4 +1,7 @@
-"""The page of exchange rates: what was billed in other currencies, the rates confirmed, and those before them."""
+"""The page of exchange rates: what was billed in other currencies, the rates confirmed, and those before them.
+
+What writes is imported by the pages that do: it comes with what reads files.
+"""
 
 from datetime import date
 
@@ -15,12 +18,13 @@ from costadvisor.spend import selectors
 from costadvisor.spend.forms import ExchangeRateForm
 from costadvisor.spend.gates import exchange_rate_for_edit
 from costadvisor.spend.rates import foreign_months
-from costadvisor.spend.services.rates import exchange_rate_confirm, exchange_rate_withdraw
 
 
 @require_http_methods(["GET", "POST"])
 def rates(request: HttpRequest, organization_slug: str) -> HttpResponse:
     """Whoever may look sees the rates; the form is an editor's. `?currency=` and `?month=` fill it in."""
+    from costadvisor.spend.services.rates import exchange_rate_confirm
+
     membership = enter(request, organization_slug, Role.EDITOR if request.method == "POST" else Role.VIEWER)
     asked = {name: request.GET.get(name, "") for name in ("currency", "month")}
     form = ExchangeRateForm(request.POST or None, initial=asked)
@@ -56,6 +60,8 @@ def rates(request: HttpRequest, organization_slug: str) -> HttpResponse:
 
 @require_POST
 def withdraw(request: HttpRequest, organization_slug: str, rate_id: int) -> HttpResponse:
+    from costadvisor.spend.services.rates import exchange_rate_withdraw
+
     membership, rate = exchange_rate_for_edit(request, organization_slug, rate_id)
     try:
         exchange_rate_withdraw(rate=rate, actor=membership.user, now=timezone.now())
