@@ -130,7 +130,7 @@ def test_entered_and_withdrawn_on_the_page(acme: Organization, alice: User, log_
     assert "In use" in page
     assert client.post(reverse("catalog:quote_withdraw", args=[acme.slug, quote.pk])).status_code == 302
     assert api_priced(acme, DAY)["options"][0]["prices"]["input_usd_per_mtok"] == "0.4"
-    assert "withdrawn on" in client.get(reverse("catalog:index", args=[acme.slug])).content.decode()
+    assert "Withdrawn on" in client.get(reverse("catalog:index", args=[acme.slug])).content.decode()
     assert Quote.objects.count() == 1
 
 
